@@ -1,0 +1,1 @@
+"""PayRail: a self-hosted payout engine; the money logic lives in PostgreSQL."""

@@ -1,0 +1,100 @@
+"""Settings, read from the environment once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+ROLES: Final = (
+    "payrail_api",
+    "payrail_worker",
+    "payrail_operator",
+    "payrail_auditor",
+    "payrail_migrator",
+)
+
+
+class InvalidSettingError(Exception):
+    """An environment variable that can't be used; the text names it and says what it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set, and where the database is.
+
+    `database_url` is None when the embedded PostgreSQL is used. Either way `server_url` is where
+    an administrator connects.
+    """
+
+    database_url: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    home: Path = ROOT / ".payrail"
+    pg_bin: Path | None = None
+    pg_user: str = "nobody"
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reset_data: bool = False
+    sandbox_seed: int = 1
+    log_level: str = "INFO"
+
+    def conninfo(self, role: str) -> str:
+        """Return the libpq connection string of the database as `role`.
+
+        "admin" is whom DATABASE_URL names. A DATABASE_URL that names one of PayRail's own roles is
+        used as it is for every role: that service has no other.
+        """
+        from pyapp import embedded  # noqa: PLC0415  # it needs Settings
+
+        server = embedded.conninfo(self) if self.database_url is None else self.database_url
+        parts = conninfo_to_dict(server)
+        if role == "admin" or str(parts.get("user", "")).startswith("payrail_"):
+            return make_conninfo(server)
+        return make_conninfo(server, user=role, password=self.password(role))
+
+    def password(self, role: str) -> str | None:
+        """Return the role's password: the one that is set, or one derived from DATABASE_URL's.
+
+        So whoever may migrate can start the services with nothing but DATABASE_URL.
+        """
+        if role in self.passwords:
+            return self.passwords[role]
+        key = conninfo_to_dict(self.database_url or "").get("password")
+        if not key:
+            return None
+        return hmac.new(str(key).encode(), role.encode(), hashlib.sha256).hexdigest()
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; InvalidSettingError names the variable that can't be used."""
+    return Settings(
+        database_url=environ.get("DATABASE_URL") or None,
+        host=environ.get("HOST", "127.0.0.1"),
+        port=_integer(environ, "PORT", 8000, 0, 65535),
+        home=Path(environ.get("PAYRAIL_HOME") or ROOT / ".payrail").resolve(),
+        pg_bin=Path(environ["PAYRAIL_PG_BIN"]) if environ.get("PAYRAIL_PG_BIN") else None,
+        pg_user=environ.get("PAYRAIL_PG_USER", "nobody"),
+        passwords={
+            role: environ[variable]
+            for role in ROLES
+            if environ.get(variable := f"{role.upper()}_PASSWORD")
+        },
+        reset_data=environ.get("RESET_DATA", "") not in {"", "0"},
+        sandbox_seed=_integer(environ, "SANDBOX_SEED", 1, 0, 2**63 - 1),
+        log_level=environ.get("LOG_LEVEL", "INFO").upper(),
+    )
+
+
+def _integer(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        message = f"{name} must be a whole number, {low} to {high}, not {text!r}"
+        raise InvalidSettingError(message)
+    return int(text)
