@@ -1,0 +1,20 @@
+CREATE OR REPLACE VIEW audit.broken_replay AS
+SELECT
+    r.merchant_id,
+    r.currency,
+    r.seq
+FROM (
+    SELECT
+        e.merchant_id,
+        e.currency,
+        e.seq,
+        e.available,
+        e.held,
+        sum(ledger.change_of('available', e.kind, e.amount)) OVER so_far AS replayed_available,
+        sum(ledger.change_of('held', e.kind, e.amount)) OVER so_far AS replayed_held
+    FROM ledger.entries e
+    WINDOW so_far AS (PARTITION BY e.merchant_id, e.currency ORDER BY e.seq)
+) r
+WHERE r.available <> r.replayed_available OR r.held <> r.replayed_held;
+
+COMMENT ON VIEW audit.broken_replay IS 'Replaying every merchant''s entries gives the stored positions.';

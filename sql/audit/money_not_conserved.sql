@@ -1,0 +1,19 @@
+CREATE OR REPLACE VIEW audit.money_not_conserved AS
+SELECT
+    b.merchant_id,
+    b.currency,
+    sum(b.available + b.held) AS positions,
+    coalesce(sum(f.net), 0) AS money_in_less_paid_out
+FROM payrail.balances b
+LEFT JOIN (
+    SELECT
+        e.merchant_id,
+        e.currency,
+        -sum(ledger.change_of('external', e.kind, e.amount)) AS net
+    FROM ledger.entries e
+    GROUP BY e.merchant_id, e.currency
+) f ON b.merchant_id = f.merchant_id AND b.currency = f.currency
+GROUP BY GROUPING SETS ((b.merchant_id, b.currency), (b.currency))
+HAVING sum(b.available + b.held) <> coalesce(sum(f.net), 0);
+
+COMMENT ON VIEW audit.money_not_conserved IS 'Money in is available + held + paid out, per merchant and in total.';

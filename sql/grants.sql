@@ -1,0 +1,89 @@
+-- Who may do what. Everything is revoked first, then each door and view is granted to each role by name; no role
+-- but the owner can touch a table.
+REVOKE ALL ON SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail, sandbox
+FROM PUBLIC, payrail_api, payrail_worker, payrail_operator, payrail_auditor;
+REVOKE ALL ON ALL TABLES IN SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail, sandbox
+FROM PUBLIC, payrail_api, payrail_worker, payrail_operator, payrail_auditor;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail, sandbox
+FROM PUBLIC, payrail_api, payrail_worker, payrail_operator, payrail_auditor;
+
+GRANT USAGE ON SCHEMA payrail TO payrail_api, payrail_worker, payrail_operator, payrail_auditor;
+
+-- what a row looks like to a client
+GRANT EXECUTE ON FUNCTION
+    payrail.utc,
+    payrail.problem,
+    payrail.status_details,
+    payrail.payout_json,
+    payrail.payout_detail_json,
+    payrail.ledger_entry_json,
+    payrail.bank_account_json,
+    payrail.me_json
+TO payrail_api, payrail_operator, payrail_auditor;
+
+-- a view calls its functions as whoever reads it
+GRANT EXECUTE ON FUNCTION ledger.debit_account, ledger.credit_account TO payrail_api, payrail_operator, payrail_auditor;
+
+GRANT SELECT ON
+    payrail.instance,
+    payrail.merchants,
+    payrail.bank_accounts,
+    payrail.balances,
+    payrail.ledger_entries,
+    payrail.ledger_lines,
+    payrail.payouts,
+    payrail.payout_history,
+    payrail.failure_codes,
+    payrail.events
+TO payrail_api, payrail_operator, payrail_auditor;
+
+-- merchants, through the API
+GRANT EXECUTE ON FUNCTION
+    payrail.authenticate,
+    payrail.create_payout,
+    payrail.create_payouts,
+    payrail.cancel_payout
+TO payrail_api;
+
+-- the worker
+GRANT EXECUTE ON FUNCTION
+    payrail.due_merchants,
+    payrail.claim_payouts,
+    payrail.settle_payouts,
+    payrail.fail_payouts,
+    payrail.postpone_payouts
+TO payrail_worker;
+GRANT USAGE ON SCHEMA procrastinate, sandbox TO payrail_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA procrastinate TO payrail_worker;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA procrastinate TO payrail_worker;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA procrastinate TO payrail_worker;
+GRANT EXECUTE ON FUNCTION sandbox.submit, sandbox.enquire TO payrail_worker;
+
+-- operators
+GRANT EXECUTE ON FUNCTION
+    payrail.create_merchant,
+    payrail.create_api_key,
+    payrail.revoke_api_key,
+    payrail.add_bank_account,
+    payrail.archive_bank_account,
+    payrail.credit_merchant,
+    payrail.create_payout,
+    payrail.create_payouts,
+    payrail.cancel_payout,
+    payrail.settle_payout,
+    payrail.fail_payout,
+    payrail.return_payout,
+    payrail.due_merchants
+TO payrail_operator;
+GRANT SELECT ON payrail.api_keys, payrail.evidence TO payrail_operator, payrail_auditor;
+
+-- auditors
+GRANT USAGE ON SCHEMA audit TO payrail_auditor;
+GRANT SELECT ON ALL TABLES IN SCHEMA audit TO payrail_auditor;
+GRANT EXECUTE ON FUNCTION
+    audit.current_definitions,
+    ledger.change_of,
+    ledger.entry_hash,
+    payout.has_its_proof
+TO payrail_auditor;
+GRANT EXECUTE ON FUNCTION payrail.audit_report TO payrail_operator, payrail_auditor;

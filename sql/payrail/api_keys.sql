@@ -1,0 +1,14 @@
+CREATE OR REPLACE VIEW payrail.api_keys AS
+SELECT
+    k.merchant_id,
+    k.api_key_id,
+    k.prefix,
+    k.name,
+    k.scopes,
+    k.created_at,
+    k.expires_at,
+    k.revoked_at,
+    k.last_used_at
+FROM merchant.api_keys k;
+
+COMMENT ON VIEW payrail.api_keys IS 'API keys, without the secret: a visible prefix, scopes, and when each was made, used and ended.';

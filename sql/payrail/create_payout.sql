@@ -1,0 +1,33 @@
+-- Promises: as payrail.create_payouts, for one.
+-- Lock, raises: as payrail.create_payouts.
+CREATE OR REPLACE FUNCTION payrail.create_payout(
+    p_merchant_id uuid,
+    p_idempotency_key text,
+    p_amount bigint,
+    p_bank_account_id text,
+    p_currency text DEFAULT 'INR',
+    p_reference text DEFAULT NULL,
+    p_metadata jsonb DEFAULT NULL,
+    p_actor text DEFAULT NULL
+)
+RETURNS TABLE (status integer, body json, replayed boolean)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT r.status, r.body, r.replayed
+    FROM payrail.create_payouts(
+        p_merchant_id => p_merchant_id,
+        p_requests => ARRAY[
+            ROW(p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata)::payrail.payout_request
+        ],
+        p_actor => p_actor
+    ) r;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.create_payout IS
+'Creates a payout and holds its money. Returns the HTTP status (201 created, 400/422 rejected), the JSON body, and whether
+it is the stored answer to an idempotency key seen before. p_amount in minor units (paise), 1 to 10^15.';

@@ -1,0 +1,60 @@
+-- Promises: money that arrived for a merchant is available, once per reference: repeated, the first entry again.
+-- Lock: the merchant's.
+-- Raises: PR101, PR102, PR104, PR203 the reference was used for another sum, PR302 the balance would pass 10^18,
+-- PR401, PR901, PR902.
+CREATE OR REPLACE FUNCTION payrail.credit_merchant(
+    p_merchant_id uuid, p_amount bigint, p_currency text, p_reference text
+)
+RETURNS SETOF payrail.ledger_entries
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_entry ledger.entries;
+BEGIN
+    IF p_amount IS NULL OR p_amount NOT BETWEEN 1 AND 1000000000000000 THEN
+        RAISE EXCEPTION 'amount must be a whole number of minor units, 1 to 10^15'
+            USING ERRCODE = 'PR101', DETAIL = json_build_object('field', 'amount', 'minimum', 1, 'maximum', 1000000000000000);
+    END IF;
+    IF NOT EXISTS (SELECT FROM ledger.currencies c WHERE c.currency = p_currency) THEN
+        RAISE EXCEPTION 'currency must be the ISO 4217 code of a supported currency, such as INR'
+            USING ERRCODE = 'PR102', DETAIL = json_build_object('field', 'currency');
+    END IF;
+    IF length(p_reference) BETWEEN 1 AND 255 IS NOT TRUE OR p_reference ~ '[[:cntrl:]]' THEN
+        RAISE EXCEPTION 'reference must be 1 to 255 characters without control characters'
+            USING ERRCODE = 'PR104', DETAIL = json_build_object('field', 'reference');
+    END IF;
+    PERFORM merchant.lock_merchant(p_merchant_id);
+
+    SELECT e.* INTO v_entry
+    FROM ledger.entries e
+    WHERE e.merchant_id = p_merchant_id AND e.kind = 'credit' AND e.reference = p_reference;
+    IF NOT FOUND THEN
+        IF (
+            SELECT b.available + b.held + p_amount > 1000000000000000000
+            FROM payrail.balances b
+            WHERE b.merchant_id = p_merchant_id AND b.currency = p_currency
+        ) THEN
+            RAISE EXCEPTION 'the balance would pass 10^18 minor units'
+                USING ERRCODE = 'PR302', DETAIL = json_build_object('field', 'amount');
+        END IF;
+        INSERT INTO ledger.entries (merchant_id, currency, kind, amount, reference)
+        VALUES (p_merchant_id, p_currency, 'credit', p_amount, p_reference)
+        RETURNING * INTO v_entry;
+    ELSIF (v_entry.amount, v_entry.currency) <> (p_amount, p_currency) THEN
+        RAISE EXCEPTION 'this reference was used for another sum'
+            USING ERRCODE = 'PR203', DETAIL = json_build_object(
+                'field', 'reference', 'amount', v_entry.amount, 'currency', v_entry.currency, 'seq', v_entry.seq
+            );
+    END IF;
+
+    RETURN QUERY
+    SELECT e.*
+    FROM payrail.ledger_entries e
+    WHERE e.merchant_id = p_merchant_id AND e.currency = v_entry.currency AND e.seq = v_entry.seq;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.credit_merchant IS
+'Makes money that arrived for a merchant available, once per reference. p_amount in minor units, 1 to 10^15.';

@@ -1,0 +1,18 @@
+-- Promises: the merchants with work that is due, by a plain read: no lock, and claiming checks again.
+CREATE OR REPLACE FUNCTION payrail.due_merchants(p_limit integer DEFAULT 1000)
+RETURNS SETOF uuid
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT p.merchant_id
+    FROM payout.payouts p
+    WHERE p.next_action_at <= now()
+    LIMIT p_limit;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.due_merchants IS 'Merchants with payouts to be sent or asked about now.';

@@ -1,0 +1,18 @@
+CREATE OR REPLACE VIEW payrail.ledger_entries AS
+SELECT
+    e.merchant_id,
+    e.currency,
+    e.seq,
+    e.kind,
+    e.amount,
+    ledger.debit_account(e.kind) AS debit_account,
+    ledger.credit_account(e.kind) AS credit_account,
+    e.available,
+    e.held,
+    e.payout_id,
+    e.reference,
+    e.created_at,
+    e.hash
+FROM ledger.entries e;
+
+COMMENT ON VIEW payrail.ledger_entries IS 'The ledger: one row per movement of money, in minor units, with the position after it.';

@@ -1,0 +1,25 @@
+-- Promises: a payout as every client sees it, in the stored answers, in lists and alone. Amounts in minor units.
+CREATE OR REPLACE FUNCTION payrail.payout_json(p_payout payrail.payouts)
+RETURNS json
+LANGUAGE sql
+STABLE
+RETURN row_to_json(
+    ROW(
+        (p_payout).payout_id,
+        (p_payout).status,
+        (p_payout).amount,
+        (p_payout).currency,
+        CASE (p_payout).currency WHEN 'INR' THEN (p_payout).amount END,
+        (p_payout).bank_account_id,
+        (p_payout).reference,
+        coalesce((p_payout).metadata, '{}'),
+        (p_payout).utr,
+        payrail.status_details(p_payout),
+        payrail.utc((p_payout).created_at),
+        payrail.utc((p_payout).updated_at),
+        payrail.utc((p_payout).settled_at),
+        payrail.utc((p_payout).returned_at)
+    )::payrail.payout_document
+);
+
+COMMENT ON FUNCTION payrail.payout_json IS 'A payout as the API shows it. Amounts in minor units, times in UTC.';

@@ -1,0 +1,48 @@
+-- Promises: why a payout is where it is, when that is not plain from its status; NULL when it is.
+CREATE OR REPLACE FUNCTION payrail.status_details(p_payout payrail.payouts)
+RETURNS json
+LANGUAGE plpgsql
+STABLE
+AS $$
+BEGIN
+    CASE p_payout.status
+        WHEN 'failed' THEN
+            RETURN json_build_object(
+                'code', f.code,
+                'fault', f.fault,
+                'retryable', f.retryable,
+                'next_step', f.next_step,
+                'expected_by', NULL,
+                'rail_code', NULL,
+                'description', coalesce(p_payout.failure_reason, f.description)
+            )
+            FROM payrail.failure_codes f
+            WHERE f.code = p_payout.failure_code;
+        WHEN 'returned' THEN
+            RETURN json_build_object(
+                'code', 'returned_by_beneficiary_bank',
+                'fault', 'beneficiary_bank',
+                'retryable', FALSE,
+                'next_step', 'The money is available again. Check the bank account with the beneficiary.',
+                'expected_by', NULL,
+                'rail_code', p_payout.return_code,
+                'description', coalesce(p_payout.reason, 'The beneficiary''s bank sent the money back.')
+            );
+        ELSE
+            RETURN CASE
+                WHEN p_payout.unknown_reason IS NOT NULL THEN json_build_object(
+                    'code', 'outcome_unknown',
+                    'fault', 'rail',
+                    'retryable', FALSE,
+                    'next_step', 'Wait: the bank is asked again until it gives a final answer. Do not pay again.',
+                    'expected_by', NULL,
+                    'rail_code', NULL,
+                    'description', p_payout.unknown_reason
+                )
+            END;
+    END CASE;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.status_details IS
+'Why a payout failed, was returned or stays processing: code, fault, retryable, next_step, expected_by, rail_code, description.';
