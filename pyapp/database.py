@@ -1,0 +1,98 @@
+"""Connections: one pool per role and process, and one way to call a door.
+
+Every door may be called again with the same arguments: a payout has its idempotency key, evidence
+and credits have their reference, a claim has its lease. So a call that was rolled back, or whose
+connection broke before the answer came, is simply made again. A door is a single statement in
+autocommit: there is no transaction here that could stay half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg.rows import AsyncRowFactory, TupleRow
+from psycopg.types.string import TextLoader
+from psycopg_pool import AsyncConnectionPool
+
+Pool: TypeAlias = AsyncConnectionPool[AsyncConnection[TupleRow]]
+T = TypeVar("T")
+
+_TIMEOUT: Final = 3.0  # seconds; long enough for PostgreSQL to come back from a crash
+_running: Final[set[asyncio.Task[Any]]] = set()
+
+
+def open_pool(conninfo: str, *, name: str, max_size: int = 16) -> Pool:
+    """Return the pool that `async with` opens, without waiting for the database to be there.
+
+    `name` becomes application_name. When the database is away, a caller waits 3 s and gets
+    psycopg_pool.PoolTimeout.
+    """
+    return AsyncConnectionPool(
+        conninfo,
+        open=False,
+        name=name,
+        min_size=1,
+        max_size=max_size,
+        max_waiting=1000,
+        timeout=_TIMEOUT,
+        reconnect_timeout=_TIMEOUT,
+        kwargs={
+            "autocommit": True,
+            "application_name": name,
+            "prepare_threshold": 0,  # every statement is a door, used again and again
+            "connect_timeout": 3,
+            "tcp_user_timeout": 10_000,  # ms; a host that vanished is noticed
+        },
+        configure=_configure,
+    )
+
+
+async def _configure(connection: AsyncConnection[TupleRow]) -> None:
+    """Pass json on as the text that the API answers; jsonb is decoded as usual."""
+    connection.adapters.register_loader("json", TextLoader)
+
+
+async def call(
+    db: Pool, query: bytes, parameters: Mapping[str, object], row: AsyncRowFactory[T]
+) -> list[T]:
+    """Run one statement and return its rows.
+
+    The call goes on when its caller is cancelled: a client that hangs up, or a server that stops,
+    never leaves a door open half way.
+    """
+    task = asyncio.create_task(_persist(db, query, parameters, row))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return await asyncio.shield(task)
+
+
+async def _persist(
+    db: Pool, query: bytes, parameters: Mapping[str, object], row: AsyncRowFactory[T]
+) -> list[T]:
+    attempt = 0
+    while True:
+        attempt += 1
+        async with db.connection() as connection:
+            try:
+                cursor = connection.cursor(row_factory=row)
+                await cursor.execute(query, parameters)
+                return await cursor.fetchall()
+            except psycopg.OperationalError as exc:
+                broken = connection.closed
+                if attempt >= _attempts(exc, broken=broken):
+                    raise
+        if broken:
+            await db.check()
+        await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
+
+
+def _attempts(exc: psycopg.OperationalError, *, broken: bool) -> int:
+    """Return how often a call may be tried that ended in `exc`."""
+    if broken:
+        return 2  # never more: the call itself may be what breaks the server
+    return 5 if isinstance(exc, errors.SerializationFailure | errors.DeadlockDetected) else 1

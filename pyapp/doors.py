@@ -1,0 +1,868 @@
+"""The doors: one function per door of the schema `payrail`, and the only SQL in Python.
+
+Amounts are minor units of the currency (paise for INR). What the public API shows is rendered by
+PostgreSQL and passed on as text, so that a payout has one representation, whoever asks.
+Refusals arrive as psycopg errors with the door's SQLSTATE; see `errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final, Generic, LiteralString, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import class_row, scalar_row
+from psycopg.sql import SQL, Composable, Identifier, Placeholder
+from psycopg.types.json import Jsonb
+
+from pyapp.database import Pool, call
+
+Row = TypeVar("Row")
+Key = TypeVar("Key")
+
+
+# ---------------------------------------------------------------------------- what goes in and out
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutRequest:
+    """One element of a batch; fields in the order of payrail.payout_request."""
+
+    idempotency_key: str
+    amount: int
+    currency: str
+    bank_account_id: str
+    reference: str | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The bank has paid; fields in the order of payrail.settlement."""
+
+    payout_id: UUID
+    utr: str
+    answer: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The bank said a final no; fields in the order of payrail.refusal."""
+
+    payout_id: UUID
+    failure_code: str
+    reason: str | None = None
+    answer: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose API key it is, and what it may do."""
+
+    merchant_id: UUID
+    merchant_name: str
+    api_key_id: UUID
+    key_prefix: str
+    scopes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What create_payout answered: now, or the first time this key was used."""
+
+    status: int
+    body: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Generic[Key]):
+    """One row of a list: its place in the order, and its public JSON."""
+
+    key: Key
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A payout that this worker may send, or ask about, until `send_before`."""
+
+    payout_id: UUID
+    action: str  # submit | enquire
+    rail: str
+    rail_ref: str
+    amount: int
+    currency: str
+    account_number: str
+    ifsc: str
+    holder_name: str
+    attempts: int
+    send_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one piece of evidence did to its payout."""
+
+    payout_id: UUID
+    effect: str  # applied | repeated | contradicted | refused
+    status: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A payout whose outcome is not known yet, and when it is asked about again."""
+
+    payout_id: UUID
+    next_action_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A payout, as operators see it."""
+
+    merchant_id: UUID
+    payout_id: UUID
+    status: str
+    amount: int
+    currency: str
+    bank_account_id: str
+    reference: str | None
+    rail_ref: str | None
+    utr: str | None
+    failure_code: str | None
+    failure_reason: str | None
+    return_code: str | None
+    attempts: int
+    created_at: datetime
+    updated_at: datetime
+    next_action_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One movement of the ledger, with the position after it."""
+
+    merchant_id: UUID
+    currency: str
+    seq: int
+    kind: str
+    debit_account: str
+    credit_account: str
+    amount: int
+    available: int
+    held: int
+    payout_id: UUID | None
+    reference: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """A merchant."""
+
+    merchant_id: UUID
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a merchant may spend, and what open payouts hold."""
+
+    merchant_id: UUID
+    currency: str
+    available: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankAccount:
+    """Where a merchant's money may go."""
+
+    merchant_id: UUID
+    bank_account_id: str
+    holder_name: str
+    account_number_masked: str
+    ifsc: str
+    rail: str
+    archived_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key without its secret."""
+
+    merchant_id: UUID
+    api_key_id: UUID
+    prefix: str
+    name: str | None
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureCode:
+    """Why a payout fails, whose fault it is, and what to do next."""
+
+    code: str
+    fault: str
+    retryable: bool
+    next_step: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One invariant of the audit; `violations` is 0 when it holds."""
+
+    invariant: str
+    promise: str
+    violations: int
+    sample: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What this database was made for: `demo` or `live`."""
+
+    environment: str
+    created_at: datetime
+
+
+# ---------------------------------------------------------------------------------- for merchants
+
+
+async def authenticate(db: Pool, key_hash: bytes) -> Caller | None:
+    """Return the caller whose API key has this SHA-256; None if unknown, expired or revoked."""
+    return _maybe(await _door(db, Caller, "authenticate", p_key_hash=key_hash))
+
+
+async def create_payout(
+    db: Pool, merchant_id: UUID, request: PayoutRequest, *, actor: str | None = None
+) -> Reply:
+    """Reserve the money and create a payout, or return what its key was answered before."""
+    return _one(
+        await _door(
+            db,
+            Reply,
+            "create_payout",
+            p_merchant_id=merchant_id,
+            p_idempotency_key=request.idempotency_key,
+            p_amount=request.amount,
+            p_currency=request.currency,
+            p_bank_account_id=request.bank_account_id,
+            p_reference=request.reference,
+            p_metadata=_json(request.metadata),
+            p_actor=actor,
+        )
+    )
+
+
+async def create_payouts(
+    db: Pool, merchant_id: UUID, requests: Sequence[PayoutRequest], *, actor: str | None = None
+) -> list[Reply]:
+    """Create a batch under one lock; one reply per request, in order."""
+    return await _door(
+        db,
+        Reply,
+        "create_payouts",
+        p_merchant_id=merchant_id,
+        p_requests=_composites(requests),
+        p_actor=actor,
+    )
+
+
+async def cancel_payout(
+    db: Pool,
+    merchant_id: UUID,
+    payout_id: UUID,
+    *,
+    reason: str | None = None,
+    actor: str | None = None,
+) -> str:
+    """Cancel a payout that no worker has claimed yet; return its JSON."""
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.payout_json(door)",
+            "cancel_payout",
+            p_merchant_id=merchant_id,
+            p_payout_id=payout_id,
+            p_reason=reason,
+            p_actor=actor,
+        )
+    )
+
+
+async def me(db: Pool, merchant_id: UUID) -> str | None:
+    """Return the merchant's profile with its balances as JSON."""
+    return _maybe(await _values(db, str, "door", "me_json", p_merchant_id=merchant_id))
+
+
+async def payout(db: Pool, merchant_id: UUID, payout_id: UUID) -> str | None:
+    """Return one payout with its history as JSON."""
+    return await _detail(db, _PAYOUT, merchant_id, payout_id)
+
+
+async def payouts(
+    db: Pool,
+    merchant_id: UUID,
+    *,
+    limit: int,
+    after: UUID | None = None,
+    filters: Mapping[str, object] | None = None,
+) -> list[Item[UUID]]:
+    """Return payouts, newest first, from the one behind `after` on.
+
+    `filters`: status (a list), created_after (inclusive), created_before (exclusive), amount_min,
+    amount_max, currency, reference, utr, bank_account_id; None is no filter.
+    """
+    return await _page(db, _PAYOUTS, merchant_id, limit, after, filters or {})
+
+
+async def ledger_entries(
+    db: Pool,
+    merchant_id: UUID,
+    *,
+    limit: int,
+    after: int | None = None,
+    filters: Mapping[str, object],
+) -> list[Item[int]]:
+    """Return one currency's ledger entries, newest first, from the one behind `after` on.
+
+    `filters`: currency (required: seq counts per currency), kind (a list), payout_id,
+    created_after (inclusive), created_before (exclusive).
+    """
+    return await _page(db, _LEDGER, merchant_id, limit, after, filters)
+
+
+async def bank_account(db: Pool, merchant_id: UUID, bank_account_id: str) -> str | None:
+    """Return one bank account as JSON, its number masked."""
+    return await _detail(db, _BANK_ACCOUNTS, merchant_id, bank_account_id)
+
+
+async def bank_accounts(
+    db: Pool, merchant_id: UUID, *, limit: int, after: str | None = None
+) -> list[Item[str]]:
+    """Return bank accounts by id, from the one behind `after` on."""
+    return await _page(db, _BANK_ACCOUNTS, merchant_id, limit, after, {})
+
+
+async def instance(db: Pool) -> Instance | None:
+    """Return what this database was made for; None if migrate never finished."""
+    return _maybe(await _rows(db, Instance, "instance", "created_at"))
+
+
+# ------------------------------------------------------------------------------------- for workers
+
+
+async def due_merchants(db: Pool, limit: int = 1000) -> list[UUID]:
+    """Return merchants that have payouts to send or to ask about."""
+    return await _values(db, UUID, "door", "due_merchants", p_limit=limit)
+
+
+async def claim_payouts(
+    db: Pool,
+    merchant_id: UUID,
+    *,
+    limit: int = 100,
+    lease: timedelta = timedelta(seconds=30),
+    actor: str | None = None,
+) -> list[Claim]:
+    """Take due payouts of one merchant for `lease`; nobody else gets them before it ends."""
+    return await _door(
+        db,
+        Claim,
+        "claim_payouts",
+        p_merchant_id=merchant_id,
+        p_limit=limit,
+        p_lease=lease,
+        p_actor=actor,
+    )
+
+
+async def settle_payouts(
+    db: Pool, merchant_id: UUID, settlements: Sequence[Settlement], *, actor: str | None = None
+) -> list[Effect]:
+    """Record that the bank has paid; what contradicts is kept as evidence and changes nothing."""
+    return await _door(
+        db,
+        Effect,
+        "settle_payouts",
+        p_merchant_id=merchant_id,
+        p_settlements=_composites(settlements),
+        p_actor=actor,
+    )
+
+
+async def fail_payouts(
+    db: Pool, merchant_id: UUID, refusals: Sequence[Refusal], *, actor: str | None = None
+) -> list[Effect]:
+    """Record final refusals and release the money; what contradicts changes nothing."""
+    return await _door(
+        db,
+        Effect,
+        "fail_payouts",
+        p_merchant_id=merchant_id,
+        p_refusals=_composites(refusals),
+        p_actor=actor,
+    )
+
+
+async def postpone_payouts(
+    db: Pool, merchant_id: UUID, payout_ids: Sequence[UUID], *, reason: str | None = None
+) -> list[Postponed]:
+    """Leave payouts of unknown outcome in processing, to be asked about again later."""
+    return await _door(
+        db,
+        Postponed,
+        "postpone_payouts",
+        p_merchant_id=merchant_id,
+        p_payout_ids=list(payout_ids),
+        p_reason=reason,
+    )
+
+
+# ----------------------------------------------------------------------------------- for operators
+
+
+async def settle_payout(
+    db: Pool,
+    merchant_id: UUID,
+    payout_id: UUID,
+    *,
+    utr: str,
+    answer: Mapping[str, Any] | None = None,
+    actor: str | None = None,
+) -> Payout:
+    """Settle a processing payout; the same UTR again changes nothing."""
+    return _one(
+        await _door(
+            db,
+            Payout,
+            "settle_payout",
+            p_merchant_id=merchant_id,
+            p_payout_id=payout_id,
+            p_utr=utr,
+            p_answer=_json(answer),
+            p_actor=actor,
+        )
+    )
+
+
+async def fail_payout(
+    db: Pool,
+    merchant_id: UUID,
+    payout_id: UUID,
+    *,
+    failure_code: str,
+    reason: str | None = None,
+    answer: Mapping[str, Any] | None = None,
+    actor: str | None = None,
+) -> Payout:
+    """Fail a processing payout and release its money; the same code again changes nothing."""
+    return _one(
+        await _door(
+            db,
+            Payout,
+            "fail_payout",
+            p_merchant_id=merchant_id,
+            p_payout_id=payout_id,
+            p_failure_code=failure_code,
+            p_reason=reason,
+            p_answer=_json(answer),
+            p_actor=actor,
+        )
+    )
+
+
+async def return_payout(
+    db: Pool,
+    merchant_id: UUID,
+    payout_id: UUID,
+    *,
+    return_code: str,
+    reason: str | None = None,
+    answer: Mapping[str, Any] | None = None,
+    actor: str | None = None,
+) -> Payout:
+    """Book a settled payout's money back; the same code again changes nothing."""
+    return _one(
+        await _door(
+            db,
+            Payout,
+            "return_payout",
+            p_merchant_id=merchant_id,
+            p_payout_id=payout_id,
+            p_return_code=return_code,
+            p_reason=reason,
+            p_answer=_json(answer),
+            p_actor=actor,
+        )
+    )
+
+
+async def credit_merchant(
+    db: Pool, merchant_id: UUID, *, amount: int, currency: str, reference: str
+) -> Entry:
+    """Add money to a merchant; the same reference again is the same entry."""
+    return _one(
+        await _door(
+            db,
+            Entry,
+            "credit_merchant",
+            p_merchant_id=merchant_id,
+            p_amount=amount,
+            p_currency=currency,
+            p_reference=reference,
+        )
+    )
+
+
+async def create_merchant(db: Pool, name: str, merchant_id: UUID | None = None) -> Merchant:
+    """Create a merchant; the same id and name again is the same merchant."""
+    return _one(
+        await _door(db, Merchant, "create_merchant", p_name=name, p_merchant_id=merchant_id)
+    )
+
+
+async def add_bank_account(
+    db: Pool,
+    merchant_id: UUID,
+    bank_account_id: str,
+    *,
+    holder_name: str,
+    account_number: str,
+    ifsc: str,
+    rail: str = "sandbox",
+) -> BankAccount:
+    """Add a bank account under the merchant's own id for it."""
+    return _one(
+        await _door(
+            db,
+            BankAccount,
+            "add_bank_account",
+            p_merchant_id=merchant_id,
+            p_bank_account_id=bank_account_id,
+            p_holder_name=holder_name,
+            p_account_number=account_number,
+            p_ifsc=ifsc,
+            p_rail=rail,
+        )
+    )
+
+
+async def archive_bank_account(db: Pool, merchant_id: UUID, bank_account_id: str) -> BankAccount:
+    """Take a bank account out of use; its payouts stay."""
+    return _one(
+        await _door(
+            db,
+            BankAccount,
+            "archive_bank_account",
+            p_merchant_id=merchant_id,
+            p_bank_account_id=bank_account_id,
+        )
+    )
+
+
+async def create_api_key(
+    db: Pool,
+    merchant_id: UUID,
+    *,
+    key_hash: bytes,
+    prefix: str,
+    name: str | None = None,
+    scopes: Sequence[str] = ("read", "payouts:create"),
+    expires_at: datetime | None = None,
+) -> ApiKey:
+    """Register the SHA-256 of a secret that the caller made and shows once."""
+    return _one(
+        await _door(
+            db,
+            ApiKey,
+            "create_api_key",
+            p_merchant_id=merchant_id,
+            p_key_hash=key_hash,
+            p_prefix=prefix,
+            p_name=name,
+            p_scopes=list(scopes),
+            p_expires_at=expires_at,
+        )
+    )
+
+
+async def revoke_api_key(db: Pool, merchant_id: UUID, api_key_id: UUID) -> ApiKey:
+    """Revoke a key at once; revoking it again changes nothing."""
+    return _one(
+        await _door(
+            db, ApiKey, "revoke_api_key", p_merchant_id=merchant_id, p_api_key_id=api_key_id
+        )
+    )
+
+
+async def audit_report(db: Pool) -> list[Finding]:
+    """Check every invariant; all `violations` are 0 in a healthy system."""
+    return await _door(db, Finding, "audit_report")
+
+
+async def merchants(
+    db: Pool, *, merchant_id: UUID | None = None, name: str | None = None
+) -> list[Merchant]:
+    """Return all merchants, oldest first, or those with this id or exactly this name."""
+    return await _rows(db, Merchant, "merchants", "merchant_id", merchant_id=merchant_id, name=name)
+
+
+async def balances(db: Pool, merchant_id: UUID | None = None) -> list[Balance]:
+    """Return a merchant's balance in each currency, or those of all merchants."""
+    return await _rows(db, Balance, "balances", "currency", merchant_id=merchant_id)
+
+
+async def api_keys(db: Pool, merchant_id: UUID) -> list[ApiKey]:
+    """Return a merchant's API keys, oldest first."""
+    return await _rows(db, ApiKey, "api_keys", "api_key_id", merchant_id=merchant_id)
+
+
+async def failure_codes(db: Pool) -> list[FailureCode]:
+    """Return the catalogue of reasons for which a payout fails."""
+    return await _rows(db, FailureCode, "failure_codes", "code")
+
+
+# ---------------------------------------------------------------------------- the pretend bank
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxAnswer:
+    """What the sandbox says about one instruction."""
+
+    rail_ref: str
+    state: str  # paid | refused | pending | not_found
+    utr: str | None
+    failure_code: str | None
+
+
+async def sandbox_submit(
+    db: Pool, instructions: Sequence[Mapping[str, object]], *, seed: int
+) -> list[SandboxAnswer]:
+    """Send {rail_ref, account_number, amount, currency} to the sandbox; a lost answer is no row."""
+    parameters = {"instructions": Jsonb(list(instructions)), "seed": seed}
+    return await call(db, _SANDBOX_SUBMIT, parameters, class_row(SandboxAnswer))
+
+
+async def sandbox_enquire(db: Pool, rail_refs: Sequence[str]) -> list[SandboxAnswer]:
+    """Ask the sandbox what became of these references."""
+    parameters = {"rail_refs": list(rail_refs)}
+    return await call(db, _SANDBOX_ENQUIRE, parameters, class_row(SandboxAnswer))
+
+
+_SANDBOX_SUBMIT: Final = (
+    b"SELECT rail_ref, state, utr, failure_code FROM"
+    b" sandbox.submit(p_instructions => %(instructions)s, p_seed => %(seed)s)"
+)
+_SANDBOX_ENQUIRE: Final = (
+    b"SELECT rail_ref, state, utr, failure_code FROM sandbox.enquire(p_rail_refs => %(rail_refs)s)"
+)
+
+
+# ------------------------------------------------------------------------------------- the SQL text
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A view that is shown as JSON in the order of one key."""
+
+    name: LiteralString
+    key: LiteralString
+    render: LiteralString
+    newest_first: bool = True
+
+
+_PAYOUTS: Final = _View("payouts", "payout_id", "payout_json")
+_PAYOUT: Final = _View("payouts", "payout_id", "payout_detail_json")
+_LEDGER: Final = _View("ledger_entries", "seq", "ledger_entry_json")
+_BANK_ACCOUNTS: Final = _View(
+    "bank_accounts", "bank_account_id", "bank_account_json", newest_first=False
+)
+
+_FILTERS: Final[Mapping[str, SQL]] = {
+    "status": SQL("row.status = ANY (%(status)s)"),
+    "kind": SQL("row.kind = ANY (%(kind)s)"),
+    "created_after": SQL("row.created_at >= %(created_after)s"),
+    "created_before": SQL("row.created_at < %(created_before)s"),
+    "amount_min": SQL("row.amount >= %(amount_min)s"),
+    "amount_max": SQL("row.amount <= %(amount_max)s"),
+    "currency": SQL("row.currency = %(currency)s"),
+    "reference": SQL("row.reference = %(reference)s"),
+    "utr": SQL("row.utr = %(utr)s"),
+    "bank_account_id": SQL("row.bank_account_id = %(bank_account_id)s"),
+    "payout_id": SQL("row.payout_id = %(payout_id)s"),
+}
+
+
+async def _door(
+    db: Pool, row: type[Row], door: LiteralString, /, **parameters: object
+) -> list[Row]:
+    query = _call(_columns(row), door, tuple(parameters))
+    return await call(db, query, parameters, class_row(row))
+
+
+async def _values(
+    db: Pool, kind: type[Row], select: LiteralString, door: LiteralString, /, **parameters: object
+) -> list[Row]:
+    """Return one column; `kind` says what PostgreSQL sends there."""
+    query = _call(select, door, tuple(parameters))
+    values = await call(db, query, parameters, scalar_row)
+    return [found for found in values if isinstance(found, kind)]
+
+
+async def _rows(
+    db: Pool,
+    row: type[Row],
+    view: LiteralString,
+    order: LiteralString,
+    /,
+    **equal: object,
+) -> list[Row]:
+    """Return a view's rows where each column of `equal` has that value; None is no condition."""
+    given = {name: value for name, value in equal.items() if value is not None}
+    query = _select(_columns(row), view, order, tuple(given))
+    return await call(db, query, given, class_row(row))
+
+
+async def _page(
+    db: Pool,
+    view: _View,
+    merchant_id: UUID,
+    limit: int,
+    after: Key | None,
+    filters: Mapping[str, object],
+) -> list[Item[Key]]:
+    given = {name: value for name, value in filters.items() if value is not None}
+    parameters = {**given, "merchant_id": merchant_id, "limit": limit, "after": after}
+    query = _list(view, tuple(given), resumed=after is not None)
+    item: type[Item[Key]] = Item  # calling Item[Key] itself fails: a frozen class notes no type
+    return await call(db, query, parameters, class_row(item))
+
+
+async def _detail(db: Pool, view: _View, merchant_id: UUID, key: object) -> str | None:
+    parameters = {"merchant_id": merchant_id, "key": key}
+    return _maybe(await call(db, _find(view), parameters, scalar_row))
+
+
+# Each statement is composed once: the same text is the same prepared statement.
+
+
+def _columns(row: type[Row]) -> LiteralString:
+    names: list[LiteralString] = [column.name for column in fields(cast("type[Any]", row))]
+    return ", ".join(names)
+
+
+@cache
+def _call(select: LiteralString, door: LiteralString, names: tuple[str, ...]) -> bytes:
+    arguments = [SQL("{} => {}").format(Identifier(name), Placeholder(name)) for name in names]
+    return (
+        SQL("SELECT {} FROM payrail.{}({}) AS door")
+        .format(SQL(select), Identifier(door), SQL(", ").join(arguments))
+        .as_bytes()
+    )
+
+
+@cache
+def _select(
+    columns: LiteralString, view: LiteralString, order: LiteralString, names: tuple[str, ...]
+) -> bytes:
+    where: list[Composable] = [
+        SQL("{} = {}").format(Identifier(name), Placeholder(name)) for name in names
+    ]
+    return (
+        SQL("SELECT {} FROM payrail.{} WHERE {} ORDER BY {}")
+        .format(
+            SQL(columns),
+            Identifier(view),
+            SQL(" AND ").join(where or [SQL("true")]),
+            Identifier(order),
+        )
+        .as_bytes()
+    )
+
+
+@cache
+def _list(view: _View, filters: tuple[str, ...], *, resumed: bool) -> bytes:
+    key = Identifier("row", view.key)
+    where: list[Composable] = [
+        SQL("row.merchant_id = %(merchant_id)s"),
+        *(_FILTERS[name] for name in filters),
+    ]
+    if resumed:
+        where.append(SQL("{} < %(after)s" if view.newest_first else "{} > %(after)s").format(key))
+    return (
+        SQL(
+            "SELECT {key} AS key, payrail.{render}(row) AS body FROM payrail.{view} AS row"
+            " WHERE {where} ORDER BY {key} {order} LIMIT %(limit)s"
+        )
+        .format(
+            key=key,
+            render=Identifier(view.render),
+            view=Identifier(view.name),
+            where=SQL(" AND ").join(where),
+            order=SQL("DESC" if view.newest_first else "ASC"),
+        )
+        .as_bytes()
+    )
+
+
+@cache
+def _find(view: _View) -> bytes:
+    return (
+        SQL(
+            "SELECT payrail.{render}(row) FROM payrail.{view} AS row"
+            " WHERE row.merchant_id = %(merchant_id)s AND {key} = %(key)s"
+        )
+        .format(
+            render=Identifier(view.render),
+            view=Identifier(view.name),
+            key=Identifier("row", view.key),
+        )
+        .as_bytes()
+    )
+
+
+def _json(value: Mapping[str, Any] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+def _composites(items: Sequence[PayoutRequest | Settlement | Refusal]) -> str:
+    """Write a batch as the text of a PostgreSQL array of composites (manual 8.15, 8.16)."""
+    return "{" + ",".join(_quote(f"({_fields(item)})") for item in items) + "}"
+
+
+def _fields(item: PayoutRequest | Settlement | Refusal) -> str:
+    values = (getattr(item, field.name) for field in fields(item))
+    return ",".join("" if value is None else _quote(_text(value)) for value in values)
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode() if isinstance(value, Mapping) else str(value)
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _one(rows: Sequence[Row]) -> Row:
+    (row,) = rows
+    return row
+
+
+def _maybe(rows: Sequence[Row]) -> Row | None:
+    return rows[0] if rows else None

@@ -1,0 +1,1 @@
+"""The HTTP shell: decode, call a door, encode."""

@@ -1,0 +1,287 @@
+"""The public API: decode → door → encode."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from msgspec import UnsetType
+from psycopg.errors import LockNotAvailable
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pyapp import doors
+from pyapp.errors import FieldError, Problem
+from pyapp.web import decode
+from pyapp.web.route import PREFIX, Call, Route
+from pyapp.web.types import (
+    BankAccount,
+    CancelPayout,
+    CreatePayout,
+    Empty,
+    LedgerEntry,
+    LedgerQuery,
+    Listing,
+    Me,
+    Page,
+    Payout,
+    PayoutDetail,
+    PayoutQuery,
+)
+
+Key = TypeVar("Key")
+
+
+async def me(call: Call[Empty, Empty]) -> Response:
+    """Tell the caller who it is and what it has."""
+    body = await doors.me(call.db, call.caller.merchant_id)
+    return _json(_found(body, "merchant_not_found"))
+
+
+async def list_ledger(call: Call[LedgerQuery, Empty]) -> Response:
+    """List the ledger of one currency."""
+    entries = await doors.ledger_entries(
+        call.db,
+        call.caller.merchant_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, int),
+        filters=_filters(call.query),
+    )
+    return _page(call, entries)
+
+
+async def list_payouts(call: Call[PayoutQuery, Empty]) -> Response:
+    """List payouts."""
+    payouts = await doors.payouts(
+        call.db,
+        call.caller.merchant_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, UUID),
+        filters=_filters(call.query),
+    )
+    return _page(call, payouts)
+
+
+async def create_payout(call: Call[Empty, CreatePayout]) -> Response:
+    """Reserve money and create a payout, once per Idempotency-Key."""
+    request = _payout_request(call)
+    try:
+        reply = await doors.create_payout(
+            call.db, call.caller.merchant_id, request, actor=call.caller.key_prefix
+        )
+    except LockNotAvailable:
+        raise Problem("idempotency_key_in_flight") from None
+    return _reply(reply)
+
+
+async def get_payout(call: Call[Empty, Empty]) -> Response:
+    """Show one payout with its history."""
+    body = await doors.payout(call.db, call.caller.merchant_id, _payout_id(call.request))
+    return _json(_found(body, "payout_not_found"))
+
+
+async def cancel_payout(call: Call[Empty, CancelPayout]) -> Response:
+    """Cancel a payout that has not left yet, and release its money."""
+    body = await doors.cancel_payout(
+        call.db,
+        call.caller.merchant_id,
+        _payout_id(call.request),
+        reason=call.body.reason,
+        actor=call.caller.key_prefix,
+    )
+    return _json(body)
+
+
+async def list_bank_accounts(call: Call[Page, Empty]) -> Response:
+    """List bank accounts."""
+    accounts = await doors.bank_accounts(
+        call.db,
+        call.caller.merchant_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, str),
+    )
+    return _page(call, accounts)
+
+
+async def get_bank_account(call: Call[Empty, Empty]) -> Response:
+    """Show one bank account."""
+    bank_account_id = call.request.path_params["bank_account_id"]
+    if "\0" in bank_account_id:
+        raise Problem("bank_account_not_found")
+    body = await doors.bank_account(call.db, call.caller.merchant_id, bank_account_id)
+    return _json(_found(body, "bank_account_not_found"))
+
+
+def _payout_request(call: Call[Empty, CreatePayout]) -> doors.PayoutRequest:
+    """Bring both forms of the amount to one."""
+    body = call.body
+    match body.amount_paise, body.amount, body.currency:
+        case int(amount), UnsetType(), UnsetType():
+            currency = "INR"
+        case UnsetType(), int(amount), str(currency):
+            pass
+        case _:
+            detail = "Send either amount_paise, or amount and currency"
+            decode.refuse(FieldError(pointer="/amount_paise", code="invalid", detail=detail))
+    return doors.PayoutRequest(
+        idempotency_key=call.idempotency_key,
+        amount=amount,
+        currency=currency,
+        bank_account_id=body.bank_account_id,
+        reference=body.reference,
+        metadata=body.metadata,
+    )
+
+
+def _payout_id(request: Request) -> UUID:
+    return decode.uuid(request.path_params["payout_id"], "payout_not_found")
+
+
+def _found(body: str | None, otherwise: str) -> str:
+    if body is None:
+        raise Problem(otherwise)
+    return body
+
+
+def _filters(query: Page) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(query).items()
+        if name not in Page.__struct_fields__
+    }
+
+
+def _json(body: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers, "application/json")
+
+
+def _reply(reply: doors.Reply) -> Response:
+    headers = {"Idempotent-Replayed": "true"} if reply.replayed else {}
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        return Response(reply.body, reply.status, headers, "application/problem+json")
+    created = msgspec.json.decode(reply.body, type=_Created)
+    headers["Location"] = f"{PREFIX}/payouts/{created.id}/"
+    return _json(reply.body, reply.status, headers)
+
+
+class _Created(msgspec.Struct):
+    id: UUID
+
+
+def _page(call: Call[Any, Empty], items: list[doors.Item[Key]]) -> Response:
+    """Render a page; the one row above the limit only says that there is more."""
+    limit = call.query.limit
+    data = ",".join(item.body for item in items[:limit])
+    if len(items) <= limit:
+        return _json(f'{{"data":[{data}],"has_more":false,"next_cursor":null}}')
+    cursor = decode.write_cursor(items[limit - 1].key)
+    given = call.request.query_params.multi_items()
+    address = urlencode([*(pair for pair in given if pair[0] != "cursor"), ("cursor", cursor)])
+    return _json(
+        f'{{"data":[{data}],"has_more":true,"next_cursor":"{cursor}"}}',
+        headers={"Link": f'<{call.request.url.path}/?{address}>; rel="next"'},
+    )
+
+
+ROUTES: Final[tuple[Route[Any, Any], ...]] = (
+    Route(
+        method="GET",
+        path="/me/",
+        scope="read",
+        summary="The merchant whose key it is, and its balances",
+        handler=me,
+        query=Empty,
+        body=Empty,
+        response=Me,
+    ),
+    Route(
+        method="GET",
+        path="/ledger/",
+        scope="read",
+        summary="The ledger of one currency, newest entry first",
+        handler=list_ledger,
+        query=LedgerQuery,
+        body=Empty,
+        response=Listing[LedgerEntry],
+    ),
+    Route(
+        method="GET",
+        path="/payouts/",
+        scope="read",
+        summary="Payouts, newest first",
+        handler=list_payouts,
+        query=PayoutQuery,
+        body=Empty,
+        response=Listing[Payout],
+    ),
+    Route(
+        method="POST",
+        path="/payouts/",
+        scope="payouts:create",
+        summary="Create a payout: reserve the money and send it to a bank account",
+        handler=create_payout,
+        query=Empty,
+        body=CreatePayout,
+        response=Payout,
+        status=201,
+        idempotent=True,
+        errors=(
+            "idempotency_key_missing",
+            "idempotency_key_invalid",
+            "idempotency_key_in_flight",
+            "idempotency_key_reused",
+            "amount_invalid",
+            "currency_unknown",
+            "bank_account_invalid",
+            "reference_invalid",
+            "metadata_invalid",
+        ),
+        rejections=("insufficient_funds", "bank_account_not_found"),
+    ),
+    Route(
+        method="GET",
+        path="/payouts/{payout_id}/",
+        scope="read",
+        summary="One payout with its history",
+        handler=get_payout,
+        query=Empty,
+        body=Empty,
+        response=PayoutDetail,
+        errors=("payout_not_found",),
+    ),
+    Route(
+        method="POST",
+        path="/payouts/{payout_id}/cancel/",
+        scope="payouts:create",
+        summary="Cancel a payout that no worker has taken yet",
+        handler=cancel_payout,
+        query=Empty,
+        body=CancelPayout,
+        response=Payout,
+        errors=("payout_not_found", "illegal_transition", "argument_invalid"),
+    ),
+    Route(
+        method="GET",
+        path="/bank_accounts/",
+        scope="read",
+        summary="Bank accounts, by id",
+        handler=list_bank_accounts,
+        query=Page,
+        body=Empty,
+        response=Listing[BankAccount],
+    ),
+    Route(
+        method="GET",
+        path="/bank_accounts/{bank_account_id}/",
+        scope="read",
+        summary="One bank account",
+        handler=get_bank_account,
+        query=Empty,
+        body=Empty,
+        response=BankAccount,
+        errors=("bank_account_not_found",),
+    ),
+)

@@ -1,0 +1,119 @@
+"""The ASGI application: the API, its description, and two probes."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psycopg
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from pyapp import database, doors, log
+from pyapp.errors import Problem, problem_of
+from pyapp.settings import Settings
+from pyapp.web import openapi
+from pyapp.web.api import ROUTES
+from pyapp.web.edge import Edge
+from pyapp.web.route import PREFIX, Resource
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_STATIC: Final = Path(__file__).parent / "static"
+_MEDIA: Final = {".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Return the application; its pool opens and closes with its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        conninfo = settings.conninfo("payrail_api")
+        async with database.open_pool(conninfo, name="payrail-api") as app.state.db:
+            yield
+
+    app = Starlette(
+        routes=[Route(path, Resource(handlers)) for path, handlers in _paths().items()],
+        lifespan=lifespan,
+        exception_handlers={
+            Problem: _refuse,
+            HTTPException: _refuse,
+            psycopg.Error: _refuse,
+            ClientDisconnect: _hang_up,
+            Exception: _refuse,
+        },
+    )
+    app.router.redirect_slashes = False
+    return Edge(app)
+
+
+def _paths() -> dict[str, dict[str, Handler]]:
+    """Return every path, without its trailing slash, and what answers there by method."""
+    paths: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
+    for route in ROUTES:
+        paths[f"{PREFIX}{route.path}".removesuffix("/")][route.method] = route
+    document = openapi.document(ROUTES)
+    paths[f"{PREFIX}/openapi.json"]["GET"] = _constant(
+        msgspec.json.encode(document), "application/json"
+    )
+    paths["/docs"]["GET"] = _constant(openapi.page(document), "text/html")
+    for file in _STATIC.iterdir():
+        paths[f"/static/{file.name}"]["GET"] = _constant(file.read_bytes(), _MEDIA[file.suffix])
+    paths["/healthz"]["GET"] = _healthy
+    paths["/readyz"]["GET"] = _ready
+    paths["/"]["GET"] = _home
+    return paths
+
+
+def _constant(body: bytes | str, media_type: str) -> Handler:
+    async def answer(_: Request) -> Response:
+        return Response(body, media_type=media_type)
+
+    return answer
+
+
+async def _healthy(_: Request) -> Response:
+    """Tell that the process is alive."""
+    return Response('{"status":"ok"}', media_type="application/json")
+
+
+async def _ready(request: Request) -> Response:
+    """Tell that the database is reachable and migrated."""
+    try:
+        found = await doors.instance(request.app.state.db)
+    except psycopg.Error:
+        found = None
+    if found is None:
+        raise Problem("unavailable", "The database is not reachable, or not migrated yet")
+    body = msgspec.json.encode({"status": "ready", "environment": found.environment})
+    return Response(body, media_type="application/json")
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/docs/")
+
+
+async def _hang_up(_: Request, __: Exception) -> Response:
+    """Nobody is there to read it, but the log shows the status that nginx gives it."""
+    return Response(status_code=499)
+
+
+async def _refuse(request: Request, exc: Exception) -> Response:
+    """Answer with a problem document; the reader of the log learns what the client must not."""
+    problem = Problem("not_found") if isinstance(exc, HTTPException) else problem_of(exc)
+    request_id = request.state.request_id
+    if isinstance(exc, psycopg.Error) and problem.row.code == "unavailable":
+        log.event("unavailable", level=logging.WARNING, request_id=request_id, error=repr(exc))
+    elif isinstance(exc, psycopg.Error) and problem.row.status >= 500:  # noqa: PLR2004
+        log.failure("internal", exc, request_id=request_id)
+    body = msgspec.json.encode(problem.document(request_id))
+    return Response(body, problem.row.status, problem.headers, "application/problem+json")

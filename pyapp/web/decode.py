@@ -1,0 +1,276 @@
+"""Strict decoding of what clients send; what isn't exactly right is refused and named.
+
+JSON is RFC 8259 without its loose ends (RFC 7493, I-JSON): UTF-8, no duplicate keys, no NaN, no
+U+0000, no lone surrogates, bounded in size and depth. Then the msgspec types decide: no coercion,
+no unknown fields, and all that is wrong is told at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final, NoReturn, TypeVar, cast, get_args
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+
+from pyapp.errors import CATALOG, FieldError, Problem
+from pyapp.web.types import Empty
+
+T = TypeVar("T", bound=msgspec.Struct)
+V = TypeVar("V")
+
+_MAX_BODY: Final = 64 * 1024
+_MAX_DEPTH: Final = 16
+_MAX_DIGITS: Final = 100
+_MAX_ERRORS: Final = 20
+CHALLENGE: Final = {"WWW-Authenticate": 'Api-Key realm="payrail"'}
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_VISIBLE: Final = re.compile(r"[!-~]{1,255}")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+
+
+async def body(request: Request, into: type[T]) -> T:
+    """Decode the JSON body; none at all is an empty object."""
+    if into is Empty:
+        return into()
+    raw = await _read(request)
+    if not raw:
+        return _convert({}, into)
+    media, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    if media.strip().lower() != "application/json" or charset not in {"", "charset=utf-8"}:
+        raise Problem("unsupported_media_type")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Problem("unsupported_media_type")
+    return _convert(strict_json(raw), into)
+
+
+async def _read(request: Request) -> bytes:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > _MAX_BODY:
+            raise Problem("payload_too_large", headers={"Connection": "close"})
+    return bytes(raw)
+
+
+def strict_json(raw: bytes) -> dict[str, Any]:
+    """Parse one JSON object, or refuse it as malformed."""
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_int=_integer,
+            parse_constant=_refuse_constant,
+        )
+        _inspect(value)
+    except RecursionError:
+        raise Problem("malformed_json", "The JSON is nested too deeply") from None
+    except UnicodeError:
+        raise Problem("malformed_json", "The text is not valid Unicode") from None
+    except json.JSONDecodeError as exc:
+        where = f"{exc.msg} at line {exc.lineno}, column {exc.colno}"
+        raise Problem("malformed_json", where) from None
+    except ValueError as exc:  # ours
+        raise Problem("malformed_json", str(exc)) from None
+    if not isinstance(value, dict):
+        raise Problem("malformed_json", "The body has to be a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        msg = "A key appears twice in one object"
+        raise ValueError(msg)
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        msg = "An integer has too many digits"
+        raise ValueError(msg)
+    return int(text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def _inspect(value: object, depth: int = 0) -> None:
+    """Refuse what PostgreSQL's text can't hold, and depth that nothing here needs."""
+    if depth > _MAX_DEPTH:
+        raise RecursionError
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate is a UnicodeError
+        if "\0" in value:
+            msg = "A string contains U+0000"
+            raise ValueError(msg)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _inspect(key, depth)
+            _inspect(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _inspect(item, depth + 1)
+
+
+def query(request: Request, into: type[T]) -> T:
+    """Decode the query string; a parameter repeats only where its type is a list."""
+    lists = {name for name, field in _fields(into).items() if "list[" in str(field.type)}
+    given: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if "\0" in value or (name in given and name not in lists):
+            fault = "It contains U+0000" if "\0" in value else "It appears more than once"
+            refuse(FieldError(parameter=name, code="invalid", detail=fault))
+        if name in lists:
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    return _convert(given, into, in_query=True)
+
+
+def refuse(*errors: FieldError) -> NoReturn:
+    """Raise what is wrong; a single wrong field speaks with its own code."""
+    first = errors[0]
+    single = len(errors) == 1 and first.pointer and first.code in CATALOG
+    code = first.code if single else "invalid_request"
+    raise Problem(code, first.detail if single else None, errors=errors[:_MAX_ERRORS])
+
+
+def _convert(given: Mapping[str, Any], into: type[T], *, in_query: bool = False) -> T:
+    fields = _fields(into)
+    errors = [
+        _error(name, "unknown", "There is no such field", in_query=in_query)
+        for name in given
+        if name not in fields
+    ]
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in given:
+            try:
+                values[name] = _value(given[name], field.type, in_query=in_query)
+            except msgspec.ValidationError as exc:
+                errors += _faults(name, given[name], field.type, exc, in_query=in_query)
+        elif field.required:
+            errors.append(_error(name, "missing", "It is required", in_query=in_query))
+    if errors:
+        refuse(*errors)
+    return into(**values)
+
+
+@cache
+def _fields(into: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """Return a type's fields; evaluating its annotations takes longer than all the rest."""
+    return {field.name: field for field in msgspec.structs.fields(into)}
+
+
+def _value(value: object, kind: object, *, in_query: bool) -> Any:  # noqa: ANN401
+    try:
+        return msgspec.convert(value, cast("type[Any]", kind))
+    except msgspec.ValidationError:
+        if in_query and isinstance(value, str) and _DIGITS.fullmatch(value):
+            return msgspec.convert(int(value), cast("type[Any]", kind))
+        raise
+
+
+def _faults(
+    name: str, value: object, kind: object, exc: msgspec.ValidationError, *, in_query: bool
+) -> Iterator[FieldError]:
+    """Say what is wrong in one field; of an object, in which of its members."""
+    code = _code(kind)
+    found = False
+    for key, item in value.items() if isinstance(value, dict) else ():
+        try:
+            msgspec.convert({key: item}, cast("type[Any]", kind))
+        except msgspec.ValidationError as inner:
+            found = True
+            yield _error(name, code, _words(inner), key, in_query=in_query)
+    if not found:
+        yield _error(name, code, _words(exc), in_query=in_query)
+
+
+def _error(name: str, code: str, detail: str, *path: str, in_query: bool) -> FieldError:
+    if in_query:
+        return FieldError(parameter=name, code=code, detail=detail)
+    escaped = (part.replace("~", "~0").replace("/", "~1") for part in (name, *path))
+    return FieldError(pointer="/" + "/".join(escaped), code=code, detail=detail)
+
+
+def _code(kind: object) -> str:
+    """Find the code that a type carries in its Meta."""
+    for meta in getattr(kind, "__metadata__", ()):
+        if meta.extra:
+            return str(meta.extra["code"])
+    codes = (_code(part) for part in get_args(kind))
+    return next((code for code in codes if code != "invalid"), "invalid")
+
+
+def _words(exc: msgspec.ValidationError) -> str:
+    """Return msgspec's message without its own notation of the place."""
+    return str(exc).partition(" - at ")[0]
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the key; "abc" as a structured-field string and abc are the same key.
+
+    draft-ietf-httpapi-idempotency-key-header; RFC 9651, section 3.3.3.
+    """
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        raise Problem("idempotency_key_missing")
+    if len(given) > 1:
+        raise Problem("idempotency_key_invalid", "The header appears more than once")
+    key = given[0].strip()
+    quoted = _QUOTED.fullmatch(key)
+    if quoted:
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    elif key.startswith('"'):
+        raise Problem("idempotency_key_invalid", "The quoted string does not end, or goes on")
+    if not _VISIBLE.fullmatch(key):
+        raise Problem("idempotency_key_invalid")
+    return key
+
+
+def api_key(request: Request) -> str:
+    """Return the secret of `Authorization: Api-Key <secret>`."""
+    given = request.headers.getlist("authorization")
+    scheme, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    secret = secret.strip()
+    if scheme.lower() != "api-key" or not _VISIBLE.fullmatch(secret):
+        raise Problem("unauthorized", headers=CHALLENGE)
+    return secret
+
+
+def uuid(text: str, otherwise: str) -> UUID:
+    """Return a path's UUID in its usual form; anything else is the problem `otherwise`."""
+    if not _UUID.fullmatch(text):
+        raise Problem(otherwise)
+    return UUID(text)
+
+
+def write_cursor(key: object) -> str:
+    """Return the opaque text for a place in a list."""
+    return base64.urlsafe_b64encode(str(key).encode()).rstrip(b"=").decode()
+
+
+def read_cursor(text: str | None, kind: Callable[[str], V]) -> V | None:
+    """Return the place that `write_cursor` wrote; anything else is refused."""
+    if text is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        key = kind(raw)
+    except ValueError:
+        key = None
+    if key is None or "\0" in raw or write_cursor(key) != text:
+        detail = "It is not a next_cursor of this list"
+        refuse(FieldError(parameter="cursor", code="invalid", detail=detail))
+    return key

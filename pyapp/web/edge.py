@@ -1,0 +1,87 @@
+"""The edge: what every request and response passes, whatever happens inside.
+
+A plain ASGI callable around the application: it names each request, accepts paths with and without
+a trailing slash, adds the security headers, and writes the access log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pyapp import log
+
+_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_QUIET: Final = ("/healthz", "/readyz", "/static/")
+_HEADERS: Final = [
+    (b"content-security-policy", b"default-src 'none'; style-src 'self'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The outermost application."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
+        state = {**scope.get("state", {}), "request_id": request_id}
+        path: str = scope["path"]
+        inner = {**scope, "state": state, "path": path.removesuffix("/") or "/"}
+        status = 0
+
+        async def reply(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                name = (b"x-request-id", request_id.encode())
+                message = {**message, "headers": [*message["headers"], *_HEADERS, name]}
+            await send(message)
+
+        try:
+            await self.app(inner, receive, reply)
+        except Exception as exc:  # noqa: BLE001 - the client has its answer; this is for us
+            log.failure("crash", exc, request_id=request_id)
+        finally:
+            log.event(
+                "request",
+                level=logging.DEBUG if path.startswith(_QUIET) else logging.INFO,
+                request_id=request_id,
+                trace_id=_trace_id(headers),
+                method=scope["method"],
+                path=path,
+                status=status,
+                ms=round((time.perf_counter() - started) * 1000, 1),
+                key_prefix=state.get("key_prefix"),
+                merchant_id=state.get("merchant_id"),
+            )
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+
+
+def _trace_id(headers: Headers) -> str | None:
+    found = _TRACEPARENT.match(headers.get("traceparent", ""))
+    return found[1] if found else None

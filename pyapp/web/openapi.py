@@ -1,0 +1,290 @@
+"""The description of the API, made from the very types and routes that serve it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final, get_args
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pyapp.errors import CATALOG, Problem, ProblemDocument
+from pyapp.web.route import PREFIX, Route
+from pyapp.web.types import (
+    BankAccount,
+    CancelPayout,
+    CreatePayout,
+    Empty,
+    LedgerEntry,
+    Me,
+    Payout,
+    PayoutDetail,
+)
+
+_REF: Final = "#/components/schemas/{name}"
+_EVERYWHERE: Final = ("unauthorized", "forbidden", "invalid_request", "unavailable", "internal")
+_WITH_BODY: Final = ("malformed_json", "payload_too_large", "unsupported_media_type")
+
+_PATH_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "payout_id": {
+        "description": "The payout's id",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "bank_account_id": {
+        "description": "Your id of the bank account",
+        "schema": {"type": "string", "maxLength": 255},
+    },
+}
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "Make one per payout, a UUID is best, and keep it for every retry. Bare or as"
+    ' a quoted string: abc and "abc" are the same key.',
+    "schema": {"type": "string", "minLength": 1, "maxLength": 257, "pattern": "^[!-~]+$"},
+    "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+}
+_ONE_AMOUNT: Final = [
+    {
+        "required": ["amount_paise"],
+        "not": {"anyOf": [{"required": ["amount"]}, {"required": ["currency"]}]},
+    },
+    {"required": ["amount", "currency"], "not": {"required": ["amount_paise"]}},
+]
+
+_PAYOUT: Final[dict[str, Any]] = {
+    "id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a90",
+    "status": "pending",
+    "amount": 6000,
+    "currency": "INR",
+    "amount_paise": 6000,
+    "bank_account_id": "demo-bank-account",
+    "reference": "invoice-17",
+    "metadata": {"order": "17"},
+    "utr": None,
+    "status_details": None,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "updated_at": "2026-01-31T12:00:00.000000Z",
+    "settled_at": None,
+    "returned_at": None,
+}
+EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
+    CreatePayout: {"amount_paise": 6000, "bank_account_id": "demo-bank-account"},
+    CancelPayout: {"reason": "ordered twice"},
+    Payout: _PAYOUT,
+    PayoutDetail: _PAYOUT
+    | {
+        "history": [
+            {
+                "seq": 1,
+                "from": None,
+                "to": "pending",
+                "actor": "payrail_api:pr_test_a1b2",
+                "reason": None,
+                "at": "2026-01-31T12:00:00.000000Z",
+            }
+        ]
+    },
+    LedgerEntry: {
+        "currency": "INR",
+        "seq": 2,
+        "kind": "hold",
+        "debit_account": "available",
+        "credit_account": "held",
+        "amount": 6000,
+        "available": 4000,
+        "held": 6000,
+        "payout_id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a90",
+        "reference": None,
+        "created_at": "2026-01-31T12:00:00.000000Z",
+    },
+    BankAccount: {
+        "id": "demo-bank-account",
+        "holder_name": "Tiny Studio",
+        "account_number": "XXXXXX0000",
+        "ifsc": "DEMO0000001",
+        "rail": "sandbox",
+        "archived_at": None,
+        "created_at": "2026-01-31T12:00:00.000000Z",
+    },
+    Me: {
+        "id": "019a2f4e-0000-7000-8000-000000000003",
+        "name": "Tiny Studio",
+        "created_at": "2026-01-31T12:00:00.000000Z",
+        "available_paise": 4000,
+        "held_paise": 6000,
+        "balances": [{"currency": "INR", "available": 4000, "held": 6000}],
+    },
+}
+
+
+def document(routes: Iterable[Route[Any, Any]]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the routes."""
+    schemas: dict[str, Any] = {}
+    paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for route in routes:
+        paths[PREFIX + route.path][route.method.lower()] = _operation(route, schemas)
+    schemas["CreatePayout"]["oneOf"] = _ONE_AMOUNT
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "PayRail",
+            "version": "1",
+            "description": "Payouts from a balance to bank accounts. Amounts are whole minor units"
+            " of the currency (paise for INR). Paths work with and without the last slash.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"ApiKey": []}],
+        "paths": dict(paths),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "ApiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "`Authorization: Api-Key <key>`",
+                }
+            },
+        },
+    }
+
+
+def page(described: dict[str, Any]) -> str:
+    """Render the document for people."""
+    templates = Environment(
+        loader=PackageLoader("pyapp.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = templates.get_template("docs.html")
+    return template.render(document=described, codes=CATALOG.values(), value=_value, pretty=_pretty)
+
+
+def _pretty(example: object) -> str:
+    return json.dumps(example, indent=2, ensure_ascii=False)
+
+
+def _value(schema: dict[str, Any]) -> str:
+    """Say in a few words what a parameter takes."""
+    if "items" in schema:
+        return _value(schema["items"])
+    if "enum" in schema:
+        return " | ".join(schema["enum"])
+    bounds = [str(schema[bound]) for bound in ("minimum", "maximum") if bound in schema]
+    words = [schema["type"], schema.get("format", ""), " … ".join(bounds)]
+    default = f"default {schema['default']}" if "default" in schema else ""
+    return " ".join(word for word in (*words, default) if word)
+
+
+def _operation(route: Route[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.handler.__name__,
+        "summary": route.summary,
+        "description": f"Scope: `{route.scope}`",
+        "parameters": _parameters(route, schemas),
+        "responses": {str(route.status): _success(route, schemas), **_refusals(route, schemas)},
+    }
+    if route.body is not Empty:
+        required = any(field.required for field in msgspec.structs.fields(route.body))
+        operation["requestBody"] = {
+            "required": required,
+            "content": _content("application/json", route.body, schemas),
+        }
+    return operation
+
+
+def _parameters(route: Route[Any, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS[name]}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    if route.idempotent:
+        found.append(_IDEMPOTENCY_KEY)
+    for field in msgspec.structs.fields(route.query):
+        schema = _schema(_given(field.type), schemas)
+        if field.default not in {msgspec.NODEFAULT, None}:
+            schema["default"] = field.default
+        description = schema.pop("description", "")
+        found.append(
+            {
+                "name": field.name,
+                "in": "query",
+                "required": False,
+                "description": description,
+                "schema": schema,
+            }
+        )
+    return found
+
+
+def _success(route: Route[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    headers = {"X-Request-Id": _header("Yours, or one made for this request")}
+    if route.idempotent:
+        headers["Location"] = _header("The payout's address")
+        headers["Idempotent-Replayed"] = _header("true when the key was answered before")
+    if "limit" in route.query.__struct_fields__:
+        headers["Link"] = _header('The next page, rel="next" (RFC 8288)')
+    return {
+        "description": route.summary,
+        "headers": headers,
+        "content": _content("application/json", route.response, schemas),
+    }
+
+
+def _refusals(route: Route[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Group the route's codes by status, with an example of each."""
+    codes = [*_EVERYWHERE, *(_WITH_BODY if route.body is not Empty else ()), *route.errors]
+    statuses = {code: CATALOG[code].status for code in codes}
+    statuses |= dict.fromkeys(route.rejections, 422)
+    grouped: defaultdict[str, list[str]] = defaultdict(list)
+    for code, status in sorted(statuses.items(), key=lambda pair: pair[1]):
+        grouped[str(status)].append(code)
+    return {
+        status: {
+            "description": ", ".join(f"`{code}`" for code in found),
+            "content": {
+                "application/problem+json": {
+                    "schema": _schema(ProblemDocument, schemas),
+                    "examples": {code: {"value": _problem(code, int(status))} for code in found},
+                }
+            },
+        }
+        for status, found in grouped.items()
+    }
+
+
+def _problem(code: str, status: int) -> Any:  # noqa: ANN401
+    shown = msgspec.structs.replace(Problem(code).document(), status=status)
+    return msgspec.to_builtins(shown)
+
+
+def _content(media: str, kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    content = {"schema": _schema(kind, schemas)}
+    if kind in EXAMPLES:
+        content["example"] = EXAMPLES[kind]
+    elif get_args(kind):
+        (item,) = get_args(kind)
+        content["example"] = {"data": [EXAMPLES[item]], "has_more": False, "next_cursor": None}
+    return {media: content}
+
+
+def _schema(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    (schema,), found = msgspec.json.schema_components([kind], ref_template=_REF)
+    schemas.update(found)
+    return schema
+
+
+def _given(kind: Any) -> Any:  # noqa: ANN401
+    """Return an optional type without its None: a query parameter is there or not."""
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    return parts[0] if type(None) in get_args(kind) else kind
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}

@@ -1,0 +1,99 @@
+"""One row per operation: the table that serves the API also describes it.
+
+A `Route` names the types that decode its request, so what the OpenAPI document promises is what
+the decoder enforces. `Resource` is the ASGI app of one path; it decodes, asks who is calling, and
+hands over to the route's handler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pyapp import doors
+from pyapp.database import Pool
+from pyapp.errors import Problem
+from pyapp.web import decode
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+B = TypeVar("B", bound=msgspec.Struct)
+
+PREFIX: Final = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Q, B]):
+    """A decoded request of a known caller."""
+
+    db: Pool
+    caller: doors.Caller
+    request: Request
+    idempotency_key: str  # "" unless the route asks for one
+    query: Q
+    body: B
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Generic[Q, B]):
+    """One operation of the API."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    scope: Literal["read", "payouts:create"]
+    summary: str
+    handler: Callable[[Call[Q, B]], Awaitable[Response]]
+    query: type[Q]
+    body: type[B]
+    response: Any  # the type that documents the answer
+    status: int = 200
+    idempotent: bool = False  # an Idempotency-Key is required
+    errors: tuple[str, ...] = ()  # codes beyond those that every route has
+    rejections: tuple[str, ...] = ()  # codes answered with 422 and stored with the key
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        db: Pool = request.app.state.db
+        caller = await _authenticate(db, request)
+        if self.scope not in caller.scopes:
+            raise Problem("forbidden", f"The API key lacks the scope {self.scope}")
+        key = decode.idempotency_key(request) if self.idempotent else ""
+        query = decode.query(request, self.query)
+        body = await decode.body(request, self.body)
+        return await self.handler(Call(db, caller, request, key, query, body))
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What answers at one path: a handler per method."""
+
+    handlers: Mapping[str, Callable[[Request], Awaitable[Response]]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Dispatch on the method; HEAD is GET, and the server drops the body."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        allowed = ["OPTIONS", *self.handlers, *(["HEAD"] if "GET" in self.handlers else [])]
+        allow = {"Allow": ", ".join(sorted(allowed))}
+        if method == "OPTIONS":
+            response = Response(status_code=204, headers=allow)
+        elif method in self.handlers:
+            response = await self.handlers[method](Request(scope, receive))
+        else:
+            raise Problem("method_not_allowed", headers=allow)
+        await response(scope, receive, send)
+
+
+async def _authenticate(db: Pool, request: Request) -> doors.Caller:
+    secret = decode.api_key(request)
+    caller = await doors.authenticate(db, hashlib.sha256(secret.encode()).digest())
+    if caller is None:
+        raise Problem("unauthorized", headers=decode.CHALLENGE)
+    request.state.key_prefix = caller.key_prefix
+    request.state.merchant_id = caller.merchant_id
+    return caller

@@ -1,0 +1,255 @@
+"""What goes over the wire: these types decode the requests and describe the API.
+
+Amounts are whole minor units of the currency (paise for INR). Responses are rendered by PostgreSQL;
+their types here document them, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Generic, Literal, TypeVar
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+T = TypeVar("T")
+
+_PRINTABLE = r"^[^\x00-\x1F\x7F-\x9F]+$"
+
+# A field that is refused carries the code that the door would raise for it (Meta.extra).
+Amount = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=10**15,
+        description="Minor units of the currency",
+        examples=[6000],
+        extra={"code": "amount_invalid"},
+    ),
+]
+Currency = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Z]{3}$",
+        description="ISO 4217 code",
+        examples=["INR"],
+        extra={"code": "currency_unknown"},
+    ),
+]
+BankAccountId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=_PRINTABLE,
+        description="Your id of the bank account",
+        examples=["demo-bank-account"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
+Reference = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=_PRINTABLE,
+        description="Your own reference: printable, and not necessarily unique",
+        examples=["invoice-17"],
+        extra={"code": "reference_invalid"},
+    ),
+]
+Metadata = Annotated[
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=40)],
+        Annotated[str, Meta(max_length=500)],
+    ],
+    Meta(
+        max_length=20,
+        description="Yours: at most 20 keys of 1 to 40 characters, strings of at most 500",
+        examples=[{"order": "17"}],
+        extra={"code": "metadata_invalid"},
+    ),
+]
+Reason = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=_PRINTABLE,
+        description="In your words",
+        examples=["ordered twice"],
+        extra={"code": "argument_invalid"},
+    ),
+]
+Status = Literal["pending", "processing", "settled", "failed", "cancelled", "returned"]
+Kind = Literal["credit", "hold", "settle", "release", "return"]
+Minor = Annotated[int, Meta(description="Minor units of the currency", examples=[6000])]
+From = Annotated[datetime, Meta(tz=True, description="Created at this time or later")]
+Until = Annotated[datetime, Meta(tz=True, description="Created before this time")]
+Time = Annotated[
+    datetime,
+    Meta(tz=True, description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.000000Z"]),
+]
+
+
+# --------------------------------------------------------------------------------------- requests
+
+
+class Empty(Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing is taken."""
+
+
+class CreatePayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A payout: `amount_paise`, or `amount` and `currency`."""
+
+    amount_paise: Amount | UnsetType = UNSET
+    amount: Amount | UnsetType = UNSET
+    currency: Currency | UnsetType = UNSET
+    bank_account_id: BankAccountId
+    reference: Reference | None = None
+    metadata: Metadata | None = None
+
+
+class CancelPayout(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; kept in the payout's history."""
+
+    reason: Reason | None = None
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """How much of a list, and from where."""
+
+    limit: Annotated[int, Meta(ge=1, le=100, description="How many at most")] = 25
+    cursor: (
+        Annotated[str, Meta(max_length=512, description="The next_cursor before; opaque")] | None
+    ) = None
+
+
+class PayoutQuery(Page, frozen=True, kw_only=True):
+    """Which payouts; all filters must hold."""
+
+    status: Annotated[list[Status], Meta(description="Repeat it for several")] | None = None
+    created_after: From | None = None
+    created_before: Until | None = None
+    amount_min: Annotated[int, Meta(ge=0, le=10**15, description="Minor units")] | None = None
+    amount_max: Annotated[int, Meta(ge=0, le=10**15, description="Minor units")] | None = None
+    currency: Currency | None = None
+    reference: Reference | None = None
+    utr: Annotated[str, Meta(max_length=255, description="The bank's reference")] | None = None
+    bank_account_id: BankAccountId | None = None
+
+
+class LedgerQuery(Page, frozen=True, kw_only=True):
+    """Which entries; all filters must hold."""
+
+    currency: Currency = "INR"
+    kind: Annotated[list[Kind], Meta(description="Repeat it for several")] | None = None
+    payout_id: Annotated[UUID, Meta(description="The entries of one payout")] | None = None
+    created_after: From | None = None
+    created_before: Until | None = None
+
+
+# -------------------------------------------------------------------------------------- responses
+
+
+class StatusDetails(Struct, frozen=True, kw_only=True):
+    """Why a payout failed, came back or takes longer, and what to do."""
+
+    code: Annotated[str, Meta(examples=["account_closed"])]
+    fault: Literal["merchant", "beneficiary", "beneficiary_bank", "rail", "operator"]
+    retryable: Annotated[bool, Meta(description="A new payout may succeed")]
+    next_step: str
+    expected_by: Time | None
+    rail_code: Annotated[str | None, Meta(description="What the bank called it")]
+    description: str
+
+
+class Payout(Struct, frozen=True, kw_only=True):
+    """Money on its way to a bank account."""
+
+    id: UUID
+    status: Status
+    amount: Minor
+    currency: Currency
+    amount_paise: Annotated[int | None, Meta(description="The amount again, if it is in INR")]
+    bank_account_id: BankAccountId
+    reference: Reference | None
+    metadata: Metadata
+    utr: Annotated[str | None, Meta(description="The bank's reference, once it has paid")]
+    status_details: StatusDetails | None
+    created_at: Time
+    updated_at: Time
+    settled_at: Time | None
+    returned_at: Time | None
+
+
+class Change(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One change of a payout's status."""
+
+    seq: int
+    from_: Status | None
+    to: Status
+    actor: Annotated[str, Meta(description="Who did it: a database role, and for whom")]
+    reason: str | None
+    at: Time
+
+
+class PayoutDetail(Payout, frozen=True, kw_only=True):
+    """A payout with all that happened to it, oldest first."""
+
+    history: list[Change]
+
+
+class LedgerEntry(Struct, frozen=True, kw_only=True):
+    """One movement of money, and the merchant's position after it."""
+
+    currency: Currency
+    seq: Annotated[int, Meta(description="Gapless per currency")]
+    kind: Kind
+    debit_account: Literal["available", "held", "external"]
+    credit_account: Literal["available", "held", "external"]
+    amount: Minor
+    available: Minor
+    held: Minor
+    payout_id: UUID | None
+    reference: str | None
+    created_at: Time
+
+
+class BankAccount(Struct, frozen=True, kw_only=True):
+    """Where money may go."""
+
+    id: BankAccountId
+    holder_name: str
+    account_number: Annotated[str, Meta(description="Masked", examples=["XXXXXX0001"])]
+    ifsc: str
+    rail: Annotated[str, Meta(examples=["sandbox"])]
+    archived_at: Time | None
+    created_at: Time
+
+
+class Balance(Struct, frozen=True, kw_only=True):
+    """What may be spent, and what open payouts hold."""
+
+    currency: Currency
+    available: Minor
+    held: Minor
+
+
+class Me(Struct, frozen=True, kw_only=True):
+    """The merchant whose key it is."""
+
+    id: UUID
+    name: str
+    created_at: Time
+    available_paise: Annotated[int, Meta(description="INR that may be spent, in paise")]
+    held_paise: Annotated[int, Meta(description="INR that open payouts hold, in paise")]
+    balances: list[Balance]
+
+
+class Listing(Struct, Generic[T], frozen=True, kw_only=True):
+    """One page; `Link: rel="next"` has the address of the next."""
+
+    data: list[T]
+    has_more: bool
+    next_cursor: str | None
