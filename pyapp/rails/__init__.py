@@ -1,0 +1,1 @@
+"""Bank rails: what every bank must be able to do, and the banks."""

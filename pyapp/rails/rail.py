@@ -1,0 +1,99 @@
+"""What PayRail asks of a bank.
+
+A rail is any object that fits `Rail`: there is nothing to inherit. Instructions go out in batches,
+and each one's answer comes back under its rail_ref. Of the four answers only two end a payout:
+
+- `Paid`: the bank has paid.
+- `Refused`: an explicit, listed, final no. Only this ever gives a merchant its money back.
+- `Unknown`: everything else: no answer, "pending", a 5xx, a text nobody can read.
+- `NotFound`: an enquiry only; the bank has never seen this reference.
+
+A rail never raises because of one instruction. When it raises, or takes too long, for the whole
+call, and for every rail_ref that has no answer, the outcome is Unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What can be relied on when talking to this bank."""
+
+    deduplicates_references: bool
+    """The same rail_ref sent twice is executed once, so one that isn't found may be sent again."""
+
+    honours_valid_until: bool
+    """The bank drops an instruction that reaches it after `valid_until`."""
+
+    batch_size: int
+    """How many instructions or references one call may carry."""
+
+    finality: timedelta
+    """How long after sending "not found" may still turn into "paid"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One payment order; `amount` in minor units of the currency."""
+
+    rail_ref: str
+    amount: int
+    currency: str
+    account_number: str = field(repr=False)
+    ifsc: str
+    holder_name: str = field(repr=False)
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """The bank has paid; `utr` is its reference, 1 to 35 characters."""
+
+    utr: str
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The bank's final no; `failure_code` is one of payrail.failure_codes."""
+
+    failure_code: str
+    reason: str | None
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether the bank has paid or will."""
+
+    reason: str
+    raw: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The bank has not seen this reference, so far."""
+
+    raw: Mapping[str, Any]
+
+
+Answer: TypeAlias = Paid | Refused | Unknown | NotFound
+
+
+class Rail(Protocol):
+    """A bank."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What can be relied on."""
+
+    async def submit(self, instructions: Sequence[Instruction]) -> Mapping[str, Answer]:
+        """Send payment orders; return the answers by rail_ref."""
+
+    async def enquire(self, rail_refs: Sequence[str]) -> Mapping[str, Answer]:
+        """Ask what became of payment orders; return the answers by rail_ref."""
