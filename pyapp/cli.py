@@ -1,0 +1,605 @@
+"""The command line, `payrail`.
+
+Operators work here as payrail_operator, through the same doors as everybody else. Tables show
+money as INR 10,000.00; arguments and --json are minor units (paise), always whole numbers. Every
+command may be repeated; `payout create` with the same --idempotency-key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, NoReturn, TypeAlias
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import PoolTimeout
+
+from pyapp import database, demo, doors, embedded, migrate, reset, settings
+from pyapp.errors import CATALOG, problem_of
+from pyapp.settings import ROLES, Settings
+from pyapp.tables import Record, details, table
+
+Arguments: TypeAlias = argparse.Namespace
+
+_STATUSES: Final = ("pending", "processing", "settled", "failed", "cancelled", "returned")
+_SCOPES: Final = ("read", "payouts:create")
+_PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr", "created_at")
+_KEY: Final = ("api_key_id", "prefix", "name", "scopes", "expires_at", "revoked_at", "last_used_at")
+_ACCOUNT: Final = ("id", "holder_name", "account_number", "ifsc", "rail", "archived_at")
+_SNAPSHOT: Final = (
+    "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
+)
+
+
+class CommandError(Exception):
+    """A command that can't be done; the text is all that its user sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command has to say: `value` for --json, `text` for people."""
+
+    value: object
+    text: str
+    code: int = 0
+
+
+Command: TypeAlias = Callable[[database.Pool, Arguments], Awaitable[Answer]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, 1 after an error or a broken invariant, 2 after a wrong call."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(arguments)
+    if rest and args.run is not _psql:
+        parser.error(f"unknown argument {rest[0]!r}: see payrail --help")
+    args.rest = rest
+    try:
+        return int(args.run(settings.load(), args) or 0)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `payrail … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (
+        CommandError,
+        demo.DemoError,
+        reset.NotADemoError,
+        settings.InvalidSettingError,
+        migrate.MigrationError,
+        embedded.EmbeddedError,
+    ) as exc:
+        return _fail(str(exc))
+    except (psycopg.Error, PoolTimeout) as exc:
+        return _fail(_explain(exc))
+
+
+# --------------------------------------------------------------------------------------- processes
+
+
+def _serve(config: Settings, args: Arguments) -> None:
+    from pyapp.web import server  # noqa: PLC0415  # other commands start faster without it
+
+    _follow(until_eof=args.until_eof)
+    with embedded.running(config):
+        server.run(config)
+
+
+def _work(config: Settings, args: Arguments) -> None:
+    from pyapp.jobs import app  # noqa: PLC0415  # other commands start faster without it
+
+    _follow(until_eof=args.until_eof)
+    with embedded.running(config):
+        app.run(config)
+
+
+def _follow(*, until_eof: bool) -> None:
+    """Stop, as on SIGTERM, when stdin ends: whoever started this process is gone."""
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+        os._exit(1)
+
+    if until_eof:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _migrate(config: Settings, args: Arguments) -> None:
+    default = "demo" if config.database_url is None else "live"
+    with embedded.running(config):
+        migrate.migrate(config, args.environment or default, say=_say)
+
+
+def _demo(config: Settings, _: Arguments) -> None:
+    demo.run(config)
+
+
+def _reset(config: Settings, _: Arguments) -> None:
+    with embedded.running(config):
+        reset.reset(config, say=_say)
+
+
+def _psql(config: Settings, args: Arguments) -> int:
+    """Run psql as a role; the password goes by the environment, where `ps` can't see it."""
+    with embedded.running(config):
+        ours = embedded.of(config).program("psql")
+        elsewhere = config.database_url is not None and config.pg_bin is None
+        program = (elsewhere and shutil.which("psql")) or ours
+        server = conninfo_to_dict(config.conninfo(args.role))
+        password = server.pop("password", None)
+        command = [program, "-d", make_conninfo("", **server), *args.rest]
+        handler = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for psql
+        try:
+            return subprocess.run(  # noqa: S603
+                command,
+                env={**os.environ, **({"PGPASSWORD": str(password)} if password else {})},
+                check=False,
+            ).returncode
+        finally:
+            signal.signal(signal.SIGINT, handler)
+
+
+# ---------------------------------------------------------------------------------------- commands
+
+
+def _door(command: Command, role: str = "payrail_operator", options: str = "") -> object:
+    """Return what runs a command on one connection and prints its answer."""
+
+    async def ask(conninfo: str, args: Arguments) -> Answer:
+        # the pool would try again and again, and forget what the server said
+        await (await psycopg.AsyncConnection.connect(conninfo, connect_timeout=3)).close()
+        async with database.open_pool(conninfo, name="payrail-cli", max_size=1) as db:
+            return await command(db, args)
+
+    def run(config: Settings, args: Arguments) -> int:
+        logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+        with embedded.running(config):
+            conninfo = config.conninfo(role)
+            given = str(conninfo_to_dict(conninfo).get("options") or "")
+            conninfo = make_conninfo(conninfo, options=f"{given} {options}".strip() or None)
+            answer = asyncio.run(ask(conninfo, args))
+        if args.json:
+            _say(msgspec.json.format(msgspec.json.encode(answer.value), indent=2).decode())
+        else:
+            _say(answer.text)
+        return answer.code
+
+    return run
+
+
+async def _merchant_create(db: database.Pool, args: Arguments) -> Answer:
+    made = _record(await doors.create_merchant(db, args.name, args.id))
+    return Answer(made, details(made, "merchant_id", "name", "created_at"))
+
+
+async def _merchant_list(db: database.Pool, _: Arguments) -> Answer:
+    balances: dict[UUID, list[Record]] = {}
+    for balance in await doors.balances(db):
+        balances.setdefault(balance.merchant_id, []).append(
+            {name: getattr(balance, name) for name in ("currency", "available", "held")}
+        )
+    records = [
+        {**_record(merchant), "balances": balances.get(merchant.merchant_id, [])}
+        for merchant in await doors.merchants(db)
+    ]
+    lines = [{**record, **balance} for record in records for balance in record["balances"]]
+    return Answer(records, table(lines, "merchant_id", "name", "available", "held", "created_at"))
+
+
+async def _key_create(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    found = await doors.instance(db)
+    kind = "live" if found and found.environment == "live" else "test"
+    secret = f"pr_{kind}_{secrets.token_urlsafe(32)}"
+    key = await doors.create_api_key(
+        db,
+        merchant_id,
+        key_hash=hashlib.sha256(secret.encode()).digest(),
+        prefix=secret[:12],
+        name=args.name,
+        scopes=args.scope or _SCOPES,
+        expires_at=args.expires,
+    )
+    made = {**_record(key), "secret": secret}
+    text = details(made, *_KEY, "secret")
+    return Answer(made, f"{text}\n\nThe secret is shown this once: it is not kept anywhere.")
+
+
+async def _key_list(db: database.Pool, args: Arguments) -> Answer:
+    keys = [_record(key) for key in await doors.api_keys(db, await _merchant(db, args))]
+    return Answer(keys, table(keys, *_KEY))
+
+
+async def _key_revoke(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    named = [
+        key
+        for key in await doors.api_keys(db, merchant_id)
+        if args.key in {str(key.api_key_id), key.prefix}
+    ]
+    if len(named) > 1:
+        message = f"several keys begin with {args.key!r}: give the api_key_id of one"
+        raise CommandError(message)
+    if not named:
+        _refuse("api_key_not_found", f"no API key {args.key!r} of this merchant")
+    key = _record(await doors.revoke_api_key(db, merchant_id, named[0].api_key_id))
+    return Answer(key, details(key, *_KEY))
+
+
+async def _account_add(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    await doors.add_bank_account(
+        db,
+        merchant_id,
+        args.account,
+        holder_name=args.holder,
+        account_number=args.number,
+        ifsc=args.ifsc,
+        rail=args.rail,
+    )
+    return await _account(db, merchant_id, args.account)
+
+
+async def _account_archive(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    await doors.archive_bank_account(db, merchant_id, args.account)
+    return await _account(db, merchant_id, args.account)
+
+
+async def _account(db: database.Pool, merchant_id: UUID, account: str) -> Answer:
+    found = _decoded(await doors.bank_account(db, merchant_id, account))
+    return Answer(found, details(found, *_ACCOUNT, "created_at"))
+
+
+async def _account_list(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    found: list[Record] = []
+    after: str | None = None
+    while page := await doors.bank_accounts(db, merchant_id, limit=1000, after=after):
+        found += [_decoded(item.body) for item in page]
+        after = page[-1].key
+    return Answer(found, table(found, *_ACCOUNT))
+
+
+async def _credit(db: database.Pool, args: Arguments) -> Answer:
+    entry = await doors.credit_merchant(
+        db,
+        await _merchant(db, args),
+        amount=args.amount,
+        currency=args.currency,
+        reference=args.reference,
+    )
+    made = _record(entry)
+    return Answer(made, details(made, "amount", "reference", "available", "held", "created_at"))
+
+
+async def _payout_create(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    key = args.idempotency_key or str(uuid.uuid4())
+    request = doors.PayoutRequest(key, args.amount, args.currency, args.account, args.reference)
+    try:
+        reply = await doors.create_payout(db, merchant_id, request, actor=_actor())
+    except (psycopg.OperationalError, PoolTimeout) as exc:
+        message = f"the answer was lost: repeat it with --idempotency-key {key} (unavailable)"
+        raise CommandError(message) from exc
+    body = _decoded(reply.body)
+    if reply.status >= 400:  # noqa: PLR2004
+        _refuse(body["code"], body["detail"])
+    made = {**body, "idempotency_key": key}
+    return Answer(made, details(made, *_PAYOUT, "idempotency_key"))
+
+
+async def _payout_list(db: database.Pool, args: Arguments) -> Answer:
+    filters = {"status": args.status, "reference": args.reference, "utr": args.utr}
+    page = await doors.payouts(db, await _merchant(db, args), limit=args.limit, filters=filters)
+    found = [_decoded(item.body) for item in page]
+    return Answer(found, table(found, *_PAYOUT))
+
+
+async def _payout_show(db: database.Pool, args: Arguments) -> Answer:
+    return await _payout(db, await _merchant(db, args), args.payout)
+
+
+async def _payout_cancel(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    await doors.cancel_payout(db, merchant_id, args.payout, reason=args.reason, actor=_actor())
+    return await _payout(db, merchant_id, args.payout)
+
+
+async def _payout_settle(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    await doors.settle_payout(db, merchant_id, args.payout, utr=args.utr, actor=_actor())
+    return await _payout(db, merchant_id, args.payout)
+
+
+async def _payout_fail(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    await doors.fail_payout(
+        db, merchant_id, args.payout, failure_code=args.code, reason=args.reason, actor=_actor()
+    )
+    return await _payout(db, merchant_id, args.payout)
+
+
+async def _payout_return(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    await doors.return_payout(
+        db, merchant_id, args.payout, return_code=args.code, reason=args.reason, actor=_actor()
+    )
+    return await _payout(db, merchant_id, args.payout)
+
+
+async def _payout(db: database.Pool, merchant_id: UUID, payout_id: UUID) -> Answer:
+    body = await doors.payout(db, merchant_id, payout_id)
+    if body is None:
+        _refuse("payout_not_found", "no such payout of this merchant")
+    found = _decoded(body)
+    why = found["status_details"] or {}
+    shown = {**found, "why": why.get("description"), "next_step": why.get("next_step")}
+    history = [{**change, "changed_at": change["at"]} for change in found["history"]]
+    text = details(shown, *_PAYOUT, "why", "next_step")
+    changes = table(history, "changed_at", "from", "to", "actor", "reason")
+    return Answer(found, f"{text}\n\n{changes}")
+
+
+async def _audit(db: database.Pool, _: Arguments) -> Answer:
+    findings = [_record(finding) for finding in await doors.audit_report(db)]
+    broken = [finding for finding in findings if finding["violations"]]
+    samples = "".join(
+        f"\n{finding['invariant']}: {msgspec.json.encode(row).decode()}"
+        for finding in broken
+        for row in finding["sample"]
+    )
+    text = table(findings, "violations", "invariant", "promise")
+    verdict = f"{len(findings)} invariants, {len(broken) or 'none'} broken"
+    return Answer(findings, f"{text}\n\n{verdict}{samples}", code=1 if broken else 0)
+
+
+# ------------------------------------------------------------------------------------------ pieces
+
+
+async def _merchant(db: database.Pool, args: Arguments) -> UUID:
+    """Return the id of the merchant that is named by its id or its exact name."""
+    try:
+        merchant_id = UUID(args.merchant)
+    except ValueError:
+        named = await doors.merchants(db, name=args.merchant)
+    else:
+        named = await doors.merchants(db, merchant_id=merchant_id)
+    if not named:
+        _refuse("merchant_not_found", f"no merchant {args.merchant!r}")
+    if len(named) > 1:
+        ids = ", ".join(str(merchant.merchant_id) for merchant in named)
+        message = f"several merchants are called {args.merchant!r}: use one of the ids {ids}"
+        raise CommandError(message)
+    return named[0].merchant_id
+
+
+def _record(row: object) -> dict[str, Any]:
+    return dict(msgspec.to_builtins(row))
+
+
+def _decoded(body: str | None) -> dict[str, Any]:
+    return msgspec.json.decode(body or "{}", type=dict[str, Any])
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in a container
+        return str(os.getuid())
+
+
+def _refuse(code: str, detail: str) -> NoReturn:
+    message = f"{detail}: {CATALOG[code].advice} ({code})"
+    raise CommandError(message)
+
+
+def _explain(exc: psycopg.Error | PoolTimeout) -> str:
+    """Return one line: what happened, what to do, and the code."""
+    text = " ".join(str(exc).split())
+    state = getattr(exc, "sqlstate", None) or ""
+    if state in {"3F000", "42883", "42P01"} or ('role "payrail_' in text and "not exist" in text):
+        return "the database is not migrated: run payrail migrate (unavailable)"
+    if isinstance(exc, PoolTimeout | psycopg.OperationalError):
+        return f"the database does not answer: {text}: is it running? (unavailable)"
+    problem = problem_of(exc)
+    if problem.row.code == "internal":
+        return f"{text} (internal)"
+    return f"{problem.detail}: {exc.diag.message_hint or problem.row.advice} ({problem.row.code})"
+
+
+def _fail(text: str) -> int:
+    sys.stderr.write(f"error: {text}\n")
+    return 1
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+# --------------------------------------------------------------------------------------- arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def _amount(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        message = f"{text!r} is not a whole number of minor units (paise: INR 60.00 is 6000)"
+        raise argparse.ArgumentTypeError(message)
+    if len(text) > 18:  # noqa: PLR2004  # it would not be a bigint
+        message = f"{text} is too much: at most 10^15 minor units"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        message = f"{text!r} is not a UUID"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not an ISO 8601 date or time, such as 2030-12-31"
+        raise argparse.ArgumentTypeError(message) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _role(text: str) -> str:
+    role = text if text == "admin" or text.startswith("payrail_") else f"payrail_{text}"
+    if role not in {"admin", *ROLES}:
+        message = f"no role {text!r}: use admin, {', '.join(ROLES)}"
+        raise argparse.ArgumentTypeError(message)
+    return role
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="payrail", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(metavar="command", required=True)
+    add = partial(_add, commands)
+
+    for name, run, text in (
+        ("serve", _serve, "serve the API"),
+        ("work", _work, "send payouts to the bank and record its answers"),
+    ):
+        add(name, run, text).add_argument(
+            "--until-eof", action="store_true", help="stop when stdin ends"
+        )
+    add("migrate", _migrate, "bring the database up to date").add_argument(
+        "--environment",
+        choices=("demo", "live"),
+        help="what a new database is for (default: live; demo on the embedded server)",
+    )
+    add("demo", _demo, "run everything with demo merchants, in this terminal")
+    add("reset", _reset, "restore a demo's first state; refuses on anything else")
+    add("psql", _psql, "open psql; further arguments are psql's").add_argument(
+        "--role", type=_role, default="payrail_operator", help="default: payrail_operator"
+    )
+    audit = _door(_audit, "payrail_auditor", _SNAPSHOT)
+    _json(add("audit", audit, "check every invariant of the money; exit 1 if one is broken"))
+    _merchants(_group(commands, "merchant", "whom payouts are made for"))
+    _keys(_group(commands, "key", "API keys"))
+    _accounts(_group(commands, "bank-account", "where a merchant's money may go"))
+    _payouts(_group(commands, "payout", "payouts, and what the bank says of them"))
+
+    credit = _of_merchant(add("credit", _door(_credit), "add money that arrived for a merchant"))
+    _money(credit)
+    credit.add_argument("--reference", required=True, help="one reference is one credit")
+    return parser
+
+
+def _merchants(commands: Any) -> None:  # noqa: ANN401  # argparse does not name the type
+    create = _json(_add(commands, "create", _door(_merchant_create), "create a merchant"))
+    create.add_argument("name")
+    create.add_argument("--id", type=_uuid, help="with it, the command may be repeated")
+    _json(_add(commands, "list", _door(_merchant_list), "list merchants and balances"))
+
+
+def _keys(commands: Any) -> None:  # noqa: ANN401
+    create = _of_merchant(_add(commands, "create", _door(_key_create), "make a key; shown once"))
+    create.add_argument("--name")
+    create.add_argument("--scope", action="append", choices=_SCOPES, help="default: all")
+    create.add_argument("--expires", type=_instant, help="ISO 8601, UTC unless it says otherwise")
+    _of_merchant(_add(commands, "list", _door(_key_list), "list keys, without their secrets"))
+    revoke = _of_merchant(_add(commands, "revoke", _door(_key_revoke), "revoke a key at once"))
+    revoke.add_argument("key", help="its id or prefix")
+
+
+def _accounts(commands: Any) -> None:  # noqa: ANN401
+    add = _of_merchant(_add(commands, "add", _door(_account_add), "add a bank account"))
+    add.add_argument("account", help="the merchant's own id for it")
+    add.add_argument("--holder", required=True, metavar="NAME")
+    add.add_argument("--number", required=True)
+    add.add_argument("--ifsc", required=True)
+    add.add_argument("--rail", default="sandbox")
+    _of_merchant(_add(commands, "list", _door(_account_list), "list bank accounts"))
+    archive = _add(commands, "archive", _door(_account_archive), "take it out of use")
+    _of_merchant(archive).add_argument("account")
+
+
+def _payouts(commands: Any) -> None:  # noqa: ANN401
+    create = _of_merchant(_add(commands, "create", _door(_payout_create), "create a payout"))
+    _money(create)
+    create.add_argument("account", help="id of the bank account")
+    create.add_argument("--reference")
+    create.add_argument("--idempotency-key", metavar="KEY", help="default: a new one")
+    listed = _of_merchant(_add(commands, "list", _door(_payout_list), "list payouts, newest first"))
+    listed.add_argument("--status", action="append", choices=_STATUSES)
+    listed.add_argument("--reference")
+    listed.add_argument("--utr")
+    listed.add_argument("--limit", type=_amount, default=20, help="default: 20")
+    for name, command, text in (
+        ("show", _payout_show, "show a payout with its history"),
+        ("cancel", _payout_cancel, "cancel a payout that is still pending"),
+        ("settle", _payout_settle, "record that the bank has paid"),
+        ("fail", _payout_fail, "record the bank's final no and release the money"),
+        ("return", _payout_return, "record that the bank sent the money back"),
+    ):
+        parser = _of_merchant(_add(commands, name, _door(command), text))
+        parser.add_argument("payout", type=_uuid)
+        if name == "settle":
+            parser.add_argument("--utr", required=True, help="the bank's reference")
+        if name in {"fail", "return"}:
+            parser.add_argument("--code", required=True)
+        if name in {"cancel", "fail", "return"}:
+            parser.add_argument("--reason")
+
+
+def _add(commands: Any, name: str, run: object, text: str) -> argparse.ArgumentParser:  # noqa: ANN401
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, allow_abbrev=False
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _group(commands: Any, name: str, text: str) -> object:  # noqa: ANN401
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    return parser.add_subparsers(metavar="command", required=True)
+
+
+def _json(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _of_merchant(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("merchant", help="id or exact name")
+    return _json(parser)
+
+
+def _money(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("amount", type=_amount, help="in minor units (paise)")
+    parser.add_argument("--currency", default="INR", help="default: INR")

@@ -1,0 +1,57 @@
+"""Aligned text for terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tabulate import tabulate
+
+Record = Mapping[str, Any]
+
+_EXPONENTS: Final = {"INR": 2}  # ISO 4217: digits of the minor unit, as in ledger.currencies
+_AMOUNTS: Final = frozenset({"amount", "available", "held"})
+
+
+def money(currency: str, amount: int) -> str:
+    """Return an amount of minor units for people: `INR 10,000.00`."""
+    exponent = _EXPONENTS.get(currency)
+    if exponent is None:
+        return f"{currency} {amount:,} (minor units)"
+    whole, rest = divmod(amount, 10**exponent)
+    return f"{currency} {whole:,}" + (f".{rest:0{exponent}}" if exponent else "")
+
+
+def table(records: Sequence[Record], *fields: str) -> str:
+    """Return one line per record under the names of the fields; amounts stand at the right."""
+    if not records:
+        return "(none)"
+    return tabulate(
+        [[_cell(record, field) for field in fields] for record in records],
+        headers=[_heading(field) for field in fields],
+        colalign=["right" if field in _AMOUNTS else "left" for field in fields],
+        tablefmt="simple",
+        disable_numparse=True,
+    )
+
+
+def details(record: Record, *fields: str) -> str:
+    """Return one line per field of a record; a field without a value has none."""
+    lines = [(_heading(field), _cell(record, field)) for field in fields]
+    return tabulate([line for line in lines if line[1]], tablefmt="plain", disable_numparse=True)
+
+
+def _heading(field: str) -> str:
+    return field.removesuffix("_at").replace("_", " ")
+
+
+def _cell(record: Record, field: str) -> str:
+    value = record.get(field)
+    if value is None:
+        return ""
+    if field in _AMOUNTS:
+        return money(record["currency"], value)
+    if field.endswith("_at"):
+        return f"{value[:10]} {value[11:19]}"  # RFC 3339, in UTC
+    text = " ".join(value) if isinstance(value, list) else str(value)
+    return text if text.isprintable() else ascii(text)  # no name may move a terminal's cursor
