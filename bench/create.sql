@@ -1,0 +1,5 @@
+\set n random(1, 1000)
+\set key random(1, 1000000000000000000)
+SELECT p.status
+FROM public.merchants m, payrail.create_payout(m.merchant_id, 'bench-' || :key, 100, 'demo-bank-account') p
+WHERE m.n = :n;
