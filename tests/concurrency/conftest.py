@@ -1,0 +1,17 @@
+"""A crowd per test in a database of its own, and an empty audit after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Database
+from tests.crowd import Crowd
+
+
+@pytest.fixture
+def crowd(database: Database) -> Iterator[Crowd]:
+    with Crowd(database) as crowd:
+        yield crowd
+        assert crowd.violations() == {}

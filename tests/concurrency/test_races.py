@@ -1,0 +1,235 @@
+"""Whoever comes at the same moment: nothing twice, no overdraft, no deadlock.
+
+Real threads on real connections. A deadlock, a duplicate key or a broken CHECK is an error of
+PostgreSQL's and fails the test; only what a door answers is an answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.rows import DictRow
+
+from tests.crowd import ROUNDS, SIZE, Connection, Crowd
+from tests.desk import ACCOUNT, OPENING, Answer, Desk, ask
+
+API, WORKER, OPERATOR = "payrail_api", "payrail_worker", "payrail_operator"
+
+
+def create(merchant_id: UUID, key: str, amount: int, connection: Connection) -> Answer:
+    return ask(connection, merchant_id, key, amount)
+
+
+def run(query: str, *parameters: object) -> Callable[[Connection], list[DictRow]]:
+    """Return a call that runs one statement and returns its rows."""
+    return lambda connection: connection.execute(query.encode(), parameters).fetchall()
+
+
+def states(results: list[Any]) -> Counter[str]:
+    """Count the SQLSTATEs among the results; an answer that is no error counts as ok."""
+    return Counter(str(r.diag.sqlstate) if isinstance(r, psycopg.Error) else "ok" for r in results)
+
+
+def test_one_key_is_one_payout(crowd: Crowd) -> None:
+    desk = crowd.desk(OPENING * ROUNDS)
+    for number in range(ROUNDS):
+        key = f"k{number}"
+        answers = crowd.all_of(API, [partial(create, desk.merchant_id, key, 6000)] * SIZE)
+        assert len({a.body for a in answers if isinstance(a, Answer)}) == 1
+        assert [a.status for a in answers if isinstance(a, Answer)] == [201] * SIZE
+        assert sum(not a.replayed for a in answers if isinstance(a, Answer)) == 1
+    assert len(desk.table("payouts")) == ROUNDS
+    assert desk.balance() == (4000 * ROUNDS, 6000 * ROUNDS)
+
+
+def test_the_balance_is_spent_exactly_once(crowd: Crowd) -> None:
+    dice = random.Random(2)
+    for _ in range(ROUNDS):
+        desk = crowd.desk()
+        amount = dice.randrange(OPENING // SIZE + 1, OPENING + 2000)
+        calls = [partial(create, desk.merchant_id, f"k{n}", amount) for n in range(SIZE)]
+        answers = [a for a in crowd.all_of(API, calls) if isinstance(a, Answer)]
+        fit = OPENING // amount
+        assert Counter(a.status for a in answers) == Counter({201: fit, 422: SIZE - fit})
+        assert {a.code for a in answers if a.status == 422} == {"insufficient_funds"}
+        assert desk.balance() == (OPENING - fit * amount, fit * amount)
+
+
+def test_two_payouts_of_sixty_from_a_hundred(crowd: Crowd) -> None:
+    for _ in range(ROUNDS):
+        desk = crowd.desk()
+        calls = [partial(create, desk.merchant_id, key, 6000) for key in "ab"]
+        answers = [a for a in crowd.all_of(API, calls) if isinstance(a, Answer)]
+        assert sorted(a.status for a in answers) == [201, 422]
+        assert desk.balance() == (4000, 6000)
+
+
+def test_a_payout_is_cancelled_or_claimed(crowd: Crowd) -> None:
+    desk = crowd.desk(100 * ROUNDS)
+    for number in range(ROUNDS):
+        payout_id = desk.create(f"k{number}", 100).payout_id
+        cancel = run("SELECT * FROM payrail.cancel_payout(%s, %s)", desk.merchant_id, payout_id)
+        claim = run("SELECT * FROM payrail.claim_payouts(%s)", desk.merchant_id)
+        cancelled, claimed = crowd.race((API, cancel), (WORKER, claim))
+        if isinstance(cancelled, psycopg.Error):
+            assert cancelled.diag.sqlstate == "PR201"
+            assert desk.see(payout_id)["status"] == "processing"
+            assert isinstance(claimed, list)
+            assert [row["payout_id"] for row in claimed] == [payout_id]
+            desk.settle(payout_id)
+        else:
+            assert desk.see(payout_id)["status"] == "cancelled"
+            assert claimed == []
+
+
+def test_a_payout_is_settled_or_failed(crowd: Crowd) -> None:
+    desk = crowd.desk(100 * ROUNDS)
+    for _ in range(ROUNDS):
+        payout_id = desk.payout("processing", 100)
+        settle = run(
+            "SELECT * FROM payrail.settle_payouts(%s,"
+            " ARRAY[ROW(%s, 'UTR1', NULL)::payrail.settlement])",
+            desk.merchant_id,
+            payout_id,
+        )
+        fail = run(
+            "SELECT * FROM payrail.fail_payouts(%s,"
+            " ARRAY[ROW(%s, 'account_closed', NULL, NULL)::payrail.refusal])",
+            desk.merchant_id,
+            payout_id,
+        )
+        before = desk.balance()
+        results = crowd.all_of(WORKER, [settle, fail] * 4)
+        effects = Counter(row["effect"] for r in results if isinstance(r, list) for row in r)
+        assert effects == {"applied": 1, "repeated": 3, "contradicted": 4}
+        settled = desk.see(payout_id)["status"] == "settled"
+        assert desk.balance() == (before[0] + (0 if settled else 100), before[1] - 100)
+
+
+def test_a_payout_comes_back_once(crowd: Crowd) -> None:
+    desk = crowd.desk()
+    for _ in range(ROUNDS):
+        payout_id = desk.payout("settled", 100)
+        back = run(
+            "SELECT * FROM payrail.return_payout(%s, %s, 'R01')", desk.merchant_id, payout_id
+        )
+        assert states(crowd.all_of(OPERATOR, [back] * 8)) == {"ok": 8}
+        assert desk.balance() == (OPENING, 0)
+
+
+def test_a_payout_has_one_claimer(crowd: Crowd) -> None:
+    for _ in range(ROUNDS):
+        desk = crowd.desk()
+        made = {
+            a.payout_id
+            for a in desk.create_batch(
+                *[(f"k{n}", 1, "INR", ACCOUNT, None, None) for n in range(16)]
+            )
+        }
+        claim = run("SELECT * FROM payrail.claim_payouts(%s, 5)", desk.merchant_id)
+        results = crowd.all_of(WORKER, [claim] * 6)
+        claimed = [row["payout_id"] for r in results if isinstance(r, list) for row in r]
+        assert len(claimed) == 16
+        assert {*claimed} == made
+
+
+def test_money_that_arrives_is_spent_once(crowd: Crowd) -> None:
+    for _ in range(ROUNDS):
+        desk = crowd.desk(0)
+        credit = [
+            run(
+                "SELECT * FROM payrail.credit_merchant(%s, 300, 'INR', %s)",
+                desk.merchant_id,
+                f"r{n}",
+            )
+            for n in range(8)
+        ]
+        spend = [partial(create, desk.merchant_id, f"k{n}", 200) for n in range(16)]
+        results = crowd.race(*[(OPERATOR, c) for c in credit], *[(API, s) for s in spend])
+        accepted = sum(isinstance(r, Answer) and r.status == 201 for r in results)
+        assert desk.balance() == (2400 - 200 * accepted, 200 * accepted)
+
+
+def test_a_credit_counts_once(crowd: Crowd) -> None:
+    desk = crowd.desk(0)
+    for number in range(ROUNDS):
+        credit = run(
+            "SELECT * FROM payrail.credit_merchant(%s, 300, 'INR', %s)",
+            desk.merchant_id,
+            f"r{number}",
+        )
+        results = crowd.all_of(OPERATOR, [credit] * SIZE)
+        assert len({row["seq"] for r in results if isinstance(r, list) for row in r}) == 1
+    assert desk.balance() == (300 * ROUNDS, 0)
+
+
+def test_what_is_made_once_is_made_once(crowd: Crowd) -> None:
+    """The same merchant, bank account or key, from everywhere at once."""
+    desk = crowd.desk()
+    for number in range(ROUNDS):
+        merchant = run("SELECT * FROM payrail.create_merchant('Acme', %s)", uuid4())
+        assert states(crowd.all_of(OPERATOR, [merchant] * 8)) == {"ok": 8}
+        account = run(
+            "SELECT * FROM payrail.add_bank_account(%s, %s, 'Asha', '12345678', 'HDFC0000001')",
+            desk.merchant_id,
+            f"account-{number}",
+        )
+        assert states(crowd.all_of(OPERATOR, [account] * 8)) == {"ok": 8}
+        key = run(
+            "SELECT * FROM payrail.create_api_key(%s, sha256(%s::text::bytea), 'pr')",
+            desk.merchant_id,
+            f"{desk.merchant_id}-{number}",
+        )
+        assert states(crowd.all_of(OPERATOR, [key] * 8)) == {"ok": 1, "PR207": 7}
+
+
+def test_many_merchants_at_once_never_deadlock(crowd: Crowd) -> None:
+    """Every door at once, several merchants, batches in any order."""
+    dice = random.Random(7)
+    desks = [crowd.desk(10_000 * ROUNDS) for _ in range(6)]
+    for number in range(ROUNDS):
+        calls = [call for desk in desks for call in work(desk, number, dice)]
+        dice.shuffle(calls)
+        for start in range(0, len(calls), SIZE):
+            results = crowd.race(*calls[start : start + SIZE])
+            assert {*states(results)} <= {"ok", "PR201", "PR202"}
+
+
+def work(desk: Desk, number: int, dice: random.Random) -> list[tuple[str, Callable[..., Any]]]:
+    """Return what may come in for one merchant in a moment."""
+    batch = [(f"{number}-{n}", dice.randrange(1, 900)) for n in range(4)]
+    dice.shuffle(batch)
+    requests = ", ".join(
+        f"ROW('{key}', {amount}, 'INR', '{ACCOUNT}', NULL, NULL)::payrail.payout_request"
+        for key, amount in batch
+    )
+    pending = desk.create(f"{number}-pending", 10).payout_id
+    processing = desk.payout("processing", 10)
+    arguments = (desk.merchant_id, processing)
+    return [
+        (
+            API,
+            run(f"SELECT * FROM payrail.create_payouts(%s, ARRAY[{requests}])", desk.merchant_id),
+        ),
+        (API, partial(create, desk.merchant_id, *batch[0])),
+        (API, run("SELECT * FROM payrail.cancel_payout(%s, %s)", desk.merchant_id, pending)),
+        (API, run("SELECT * FROM payrail.balances WHERE merchant_id = %s", desk.merchant_id)),
+        (WORKER, run("SELECT * FROM payrail.claim_payouts(%s, 3)", desk.merchant_id)),
+        (WORKER, run("SELECT * FROM payrail.postpone_payouts(%s, ARRAY[%s::uuid])", *arguments)),
+        (OPERATOR, run("SELECT * FROM payrail.settle_payout(%s, %s, 'U')", *arguments)),
+        (OPERATOR, run("SELECT * FROM payrail.fail_payout(%s, %s, 'account_closed')", *arguments)),
+        (
+            OPERATOR,
+            run(
+                "SELECT * FROM payrail.credit_merchant(%s, 10, 'INR', %s)",
+                desk.merchant_id,
+                f"r{number}",
+            ),
+        ),
+    ]

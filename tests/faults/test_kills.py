@@ -1,0 +1,360 @@
+"""kill -9 of anything, at any moment, under load: nothing lost, nothing twice, nothing stuck.
+
+`KILLS=20 pytest tests/faults/test_kills.py --log-cli-level=INFO` is the long run, and tells what it
+did; SEED chooses another one, and LEASE=30 gives the worker its real patience.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from pyapp.embedded import Server
+from pyapp.migrate import migrate
+from pyapp.settings import ROOT, Settings
+from tests import servers
+from tests.conftest import Database, Merchant, new_merchant
+from tests.desk import violations
+from tests.web.client import Answer, Client
+from tests.workers import until
+
+KILLS: Final = int(os.environ.get("KILLS", "6"))
+SEED: Final = os.environ.get("SEED", "1")
+LEASE: Final = os.environ.get("LEASE", "2")  # seconds; nobody wants to wait for 30
+CLIENTS: Final = 6
+RICH, POOR = 1_000_000_00, 50_00
+
+WORKER: Final = """
+import sys
+from datetime import timedelta
+from pyapp import settings
+from pyapp.jobs import app, dispatch
+dispatch.LEASE = timedelta(seconds=float(sys.argv[1]))
+app.run(settings.load())
+"""
+# A killed backend takes all its neighbours with it: PostgreSQL ends them and recovers by itself.
+VICTIMS: Final = ("api", "worker", "postmaster", "backend")
+COMMANDS: Final = {
+    "api": ("-m", "pyapp", "serve"),
+    "worker": ("-c", WORKER, LEASE),
+}
+# by the endings of the sandbox's test numbers: the lively mix, paid, slow, refused, and both again
+# with an answer that gets lost
+ACCOUNTS: Final = ("0000", "0001", "0002", "0101", "0301", "0302")
+BUSY: Final = "SELECT FROM payrail.payouts WHERE status IN ('pending', 'processing') LIMIT 1"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Services:
+    """The API and a worker over a durable server, all of which may be killed."""
+
+    server: Server
+    folder: Path
+    port: int
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def database(self) -> Database:
+        return Database(Settings(database_url=self.server.conninfo()))
+
+    def start(self, name: str) -> None:
+        with (self.folder / f"{name}.log").open("a") as file:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, *COMMANDS[name]],
+                env={**self.database.env, "PORT": str(self.port)},
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stderr=file,
+            )
+
+    def kill(self, victim: str) -> None:
+        """Kill it, and start it again."""
+        if victim == "postmaster":
+            servers.kill(self.server)
+            self.server.start()
+        elif victim == "backend":
+            backend = until(self._backend)
+            assert backend
+            os.kill(backend, signal.SIGKILL)
+        else:
+            self.end(victim, signal.SIGKILL)
+            self.start(victim)
+
+    def end(self, name: str, number: signal.Signals) -> None:
+        process = self.running.pop(name)
+        assert process.poll() is None, f"the {name} ended by itself"
+        process.send_signal(number)
+        assert process.wait(30) in {0, -number}
+
+    def _backend(self) -> int | None:
+        """Return one that serves a client, if the server answers."""
+        query = (
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            " AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1"
+        )
+        with (
+            contextlib.suppress(psycopg.OperationalError),
+            self.database.connect("admin") as admin,
+        ):
+            row = admin.execute(query.encode()).fetchone()
+            return row["pid"] if row else None
+        return None
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with servers.folder() as folder, servers.own(folder / "home") as server:
+        server.start()
+        services = Services(server, tmp_path, port)
+        migrate(services.database.settings, "demo", say=lambda _: None)
+        try:
+            for name in COMMANDS:
+                services.start(name)
+            yield services
+        finally:
+            for process in services.running.values():
+                process.kill()
+                process.wait()
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A request, and the answer that its client got."""
+
+    merchant: Merchant
+    key: str
+    request: bytes
+    status: int
+    body: bytes
+
+    @property
+    def payout_id(self) -> UUID:
+        return UUID(json.loads(self.body)["id"])
+
+
+@dataclass
+class Load:
+    """Clients that create payouts, each again and again until it is answered."""
+
+    port: int
+    merchants: list[Merchant]
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def client(self, number: int) -> None:
+        """Create payouts until the load is over; sometimes repeat an old request."""
+        dice = random.Random(f"{SEED}-{number}")
+        clients = {
+            merchant.secret: Client("127.0.0.1", self.port, merchant.secret)
+            for merchant in self.merchants
+        }
+        for count in itertools.count():
+            if self.over.is_set():
+                break
+            if self.acknowledged and dice.random() < 0.2:
+                old = dice.choice(self.acknowledged)
+                self.repeat(clients[old.merchant.secret], old)
+                continue
+            merchant = dice.choice(self.merchants)
+            key = f"{number}-{count}"
+            request = {
+                "amount_paise": dice.randrange(1, 20_00),
+                "bank_account_id": f"account-{dice.choice(ACCOUNTS)}",
+                "reference": key,
+            }
+            raw = json.dumps(request).encode()
+            answer = self.insist(clients[merchant.secret], raw, key)
+            self.acknowledged.append(Acknowledged(merchant, key, raw, answer.status, answer.body))
+        for client in clients.values():
+            client.close()
+
+    def insist(self, client: Client, request: bytes, key: str) -> Answer:
+        """Send a request, with the same key, until it is answered."""
+
+        def answered() -> Answer | None:
+            try:
+                answer = client.create(request, key)
+            except (OSError, http.client.HTTPException):  # nobody is there
+                return None
+            self.statuses[answer.status] += 1
+            if answer.status in {409, 503}:
+                assert answer.headers["retry-after"]
+                assert answer.code in {"idempotency_key_in_flight", "unavailable"}
+                return None
+            assert answer.status in {201, 422}, answer
+            if answer.status == 422:
+                assert answer.code == "insufficient_funds"
+            return answer
+
+        answer = until(answered, 60)
+        assert answer
+        return answer
+
+    def repeat(self, client: Client, old: Acknowledged) -> None:
+        """Send an answered request again: it is answered as before, byte for byte."""
+        answer = self.insist(client, old.request, old.key)
+        assert (answer.status, answer.body) == (old.status, old.body)
+        assert answer.headers["idempotent-replayed"] == "true"
+
+
+@pytest.fixture
+def load(services: Services) -> Load:
+    merchants = [new_merchant(services.database, paise) for paise in (RICH, RICH, POOR)]
+    with services.database.connect("payrail_operator") as operator:
+        for merchant in merchants:
+            for ending in ACCOUNTS:
+                operator.execute(
+                    "SELECT payrail.add_bank_account(%s, %s, 'Asha Rao', %s, 'HDFC0000001')",
+                    [merchant.merchant_id, f"account-{ending}", f"50100000{ending}"],
+                )
+    return Load(services.port, merchants)
+
+
+def test_kills_at_any_moment_lose_nothing_and_do_nothing_twice(
+    services: Services, load: Load
+) -> None:
+    killed = chaos(services, load)
+    until(lambda: not ask(services, BUSY), 180)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(lambda place: repeat_all(load, place), range(CLIENTS)))
+    for name in COMMANDS:
+        services.end(name, signal.SIGTERM)
+
+    what_was_acknowledged_is_there(services, load)
+    the_bank_paid_what_is_settled(services)
+    the_money_adds_up(services, load)
+    with services.database.connect("payrail_auditor") as auditor:
+        assert violations(auditor) == {}
+    assert "crash" not in (services.folder / "api.log").read_text()
+    log.info("killed %s, answered %s", dict(killed), dict(load.statuses))
+
+
+def chaos(services: Services, load: Load) -> Counter[str]:
+    """Kill something again and again under load; return how often what was killed."""
+    dice = random.Random(SEED)
+    rounds = -(-KILLS // len(VICTIMS))
+    victims = [victim for _ in range(rounds) for victim in dice.sample(VICTIMS, len(VICTIMS))]
+    killed: Counter[str] = Counter()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        clients = [pool.submit(load.client, number) for number in range(CLIENTS)]
+        try:
+            for victim in victims[:KILLS]:
+                progress(load, clients, dice.randrange(1, 80))
+                load.over.wait(dice.uniform(0, 0.05))  # not always right after an answer
+                services.kill(victim)
+                killed[victim] += 1
+            progress(load, clients, 20)
+        finally:
+            load.over.set()
+        for client in clients:
+            client.result()
+    return killed
+
+
+def progress(load: Load, clients: list[Future[None]], answers: int) -> None:
+    """Wait until so many more requests are answered; a client that has failed tells why."""
+    enough = len(load.acknowledged) + answers
+
+    def seen() -> bool:
+        for client in clients:
+            if client.done():
+                client.result()
+        return len(load.acknowledged) >= enough
+
+    until(seen, 90)
+
+
+def repeat_all(load: Load, place: int) -> None:
+    """Repeat one client's share of all requests."""
+    for merchant in load.merchants:
+        client = Client("127.0.0.1", load.port, merchant.secret)
+        for old in load.acknowledged[place::CLIENTS]:
+            if old.merchant == merchant:
+                load.repeat(client, old)
+        client.close()
+
+
+def ask(services: Services, query: str) -> list[Any]:
+    with services.database.connect("admin") as admin:
+        return admin.execute(query.encode()).fetchall()
+
+
+def what_was_acknowledged_is_there(services: Services, load: Load) -> None:
+    """Every key has one answer, every accepted one its one payout, and there are no others."""
+    keys = ask(services, "SELECT merchant_id, idempotency_key FROM payout.idempotency_keys")
+    assert sorted((row["merchant_id"], row["idempotency_key"]) for row in keys) == sorted(
+        (old.merchant.merchant_id, old.key) for old in load.acknowledged
+    )
+    payouts = ask(
+        services,
+        "SELECT payout_id, merchant_id, reference, amount, bank_account_id FROM payrail.payouts",
+    )
+    accepted = {old.payout_id: old for old in load.acknowledged if old.status == 201}
+    assert {row["payout_id"] for row in payouts} == set(accepted)
+    assert len(payouts) == len(accepted) == sum(old.status == 201 for old in load.acknowledged)
+    for row in payouts:
+        old = accepted[row["payout_id"]]
+        assert (row["merchant_id"], row["reference"]) == (old.merchant.merchant_id, old.key)
+        request = json.loads(old.request)
+        assert row["amount"] == request["amount_paise"]
+        assert row["bank_account_id"] == request["bank_account_id"]
+
+
+def the_bank_paid_what_is_settled(services: Services) -> None:
+    """The bank's own books, a row per instruction it executed, say what ours say."""
+    ours = ask(
+        services,
+        "SELECT rail_ref, amount, currency, utr, failure_code, status FROM payrail.payouts",
+    )
+    banks = ask(
+        services,
+        "SELECT rail_ref, amount, currency, utr, failure_code,"
+        " CASE WHEN utr IS NULL THEN 'failed' ELSE 'settled' END AS status"
+        " FROM sandbox.instructions",
+    )
+    assert len(banks) == len(ours)
+    assert {row["rail_ref"]: row for row in banks} == {row["rail_ref"]: row for row in ours}
+    said = ask(services, "SELECT effect, count(*) AS times FROM rail.evidence GROUP BY effect")
+    assert said == [{"effect": "applied", "times": len(ours)}]
+    log.info("%s payouts: %s", len(ours), dict(Counter(row["status"] for row in ours)))
+
+
+def the_money_adds_up(services: Services, load: Load) -> None:
+    """Nothing is held, nothing is due, and what is gone is what was settled."""
+    assert ask(services, "SELECT FROM payout.payouts WHERE next_action_at IS NOT NULL") == []
+    balances = ask(
+        services,
+        "SELECT merchant_id, held, available + (SELECT coalesce(sum(p.amount), 0)"
+        " FROM payrail.payouts p WHERE p.merchant_id = b.merchant_id AND p.status = 'settled')"
+        " AS opening FROM payrail.balances b",
+    )
+    assert {row["merchant_id"]: (row["held"], row["opening"]) for row in balances} == {
+        merchant.merchant_id: (0, paise)
+        for merchant, paise in zip(load.merchants, (RICH, RICH, POOR), strict=True)
+    }

@@ -1,0 +1,198 @@
+"""A due payout is handed to one worker at a time, and an unknown outcome never fails it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.desk import ACCOUNT, OPENING, Desk
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_a_claim_hands_over_what_the_rail_needs(desk: Desk) -> None:
+    payout_id = desk.create("k", 6000).payout_id
+    (row,) = desk.claim(lease=MINUTE, actor="host-1")
+    seen = desk.see(payout_id)
+    assert row == {
+        "payout_id": payout_id,
+        "action": "submit",
+        "rail": "sandbox",
+        "rail_ref": payout_id.hex,
+        "amount": 6000,
+        "currency": "INR",
+        "account_number": "000000000001",
+        "ifsc": "HDFC0000001",
+        "holder_name": "Asha Rao",
+        "attempts": 1,
+        "send_before": seen["send_before"],
+    }
+    assert (seen["status"], seen["actor"]) == ("processing", "payrail_worker:host-1")
+    assert desk.balance() == (OPENING - 6000, 6000)
+
+
+def test_half_the_lease_is_for_sending(desk: Desk) -> None:
+    payout_id = desk.payout()
+    (row,) = desk.claim(lease=MINUTE)
+    seen = desk.see(payout_id)
+    assert seen["next_action_at"] - row["send_before"] == MINUTE / 2
+    assert seen["updated_at"] <= row["send_before"] <= seen["updated_at"] + MINUTE / 2
+
+
+def test_a_claimed_payout_is_nobody_elses(desk: Desk) -> None:
+    desk.payout("processing")
+    with desk.unchanged():
+        assert desk.claim() == []
+
+
+def test_what_a_dead_worker_left_is_asked_about_not_sent_again(desk: Desk) -> None:
+    payout_id = desk.payout("processing")
+    desk.make_due(payout_id)
+    (row,) = desk.claim()
+    assert (row["payout_id"], row["action"], row["attempts"]) == (payout_id, "enquire", 2)
+    assert desk.see(payout_id)["version"] == 2  # not a change of status
+    assert desk.claim() == []  # and it has a lease again
+
+
+def test_the_bank_reference_never_changes(desk: Desk) -> None:
+    payout_id = desk.payout()
+    references = set()
+    for _ in range(3):
+        (row,) = desk.claim()
+        references.add(row["rail_ref"])
+        desk.make_due(payout_id)
+    assert references == {payout_id.hex}
+
+
+@pytest.mark.parametrize("status", ["settled", "failed", "cancelled", "returned"])
+def test_what_has_ended_is_not_claimed(desk: Desk, status: str) -> None:
+    desk.payout(status)
+    with desk.unchanged():
+        assert desk.claim() == []
+
+
+def test_the_oldest_are_claimed_first_up_to_the_limit(desk: Desk) -> None:
+    made = [desk.create(f"k{n}", 100).payout_id for n in range(5)]
+    first = {row["payout_id"] for row in desk.claim(limit=2)}
+    second = {row["payout_id"] for row in desk.claim(limit=2)}
+    assert (first, second) == ({*made[:2]}, {*made[2:4]})
+    assert [row["payout_id"] for row in desk.claim()] == made[4:]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"limit": 0},
+        {"limit": -1},
+        {"limit": 1001},
+        {"limit": None},
+        {"lease": "0.9 seconds"},
+        {"lease": "-1 hour"},
+        {"lease": "61 minutes"},
+        {"lease": "infinity"},
+        {"lease": None},
+    ],
+)
+def test_a_claim_out_of_bounds_is_refused(desk: Desk, arguments: dict[str, object]) -> None:
+    desk.payout()
+    with desk.refused("PR111"):
+        desk.claim(**arguments)
+
+
+def test_a_claim_is_one_merchants(desk: Desk) -> None:
+    other = desk.beside()
+    mine, theirs = desk.payout(), other.payout()
+    with other.unchanged():
+        assert [row["payout_id"] for row in desk.claim()] == [mine]
+    assert [row["payout_id"] for row in other.claim()] == [theirs]
+
+
+def test_due_merchants_are_those_with_due_work(desk: Desk) -> None:
+    other = desk.beside()
+    desk.payout()
+    other.payout("settled")
+    assert {desk.merchant_id} == due(desk) & {desk.merchant_id, other.merchant_id}
+    (row,) = desk.claim()
+    assert desk.merchant_id not in due(desk)
+    desk.make_due(row["payout_id"])
+    assert desk.merchant_id in due(desk)
+
+
+def due(desk: Desk) -> set[object]:
+    rows = desk.sql("payrail_worker", "SELECT * FROM payrail.due_merchants() AS merchant_id", [])
+    return {row["merchant_id"] for row in rows}
+
+
+# ------------------------------------------------------------------------------ unknown outcomes
+
+
+def test_an_unknown_outcome_stays_processing_and_is_asked_about_later(desk: Desk) -> None:
+    payout_id = desk.payout("processing", 6000)
+    (row,) = desk.postpone(payout_id, reason="no answer")
+    seen = desk.see(payout_id)
+    assert (seen["status"], seen["unknown_reason"]) == ("processing", "no answer")
+    assert row == {"payout_id": payout_id, "next_action_at": seen["next_action_at"]}
+    assert desk.balance() == (OPENING - 6000, 6000)
+
+
+def test_however_often_the_bank_does_not_answer_nothing_is_refunded(desk: Desk) -> None:
+    payout_id = desk.payout("processing", 6000)
+    for attempts in range(2, 40):
+        desk.postpone(payout_id)
+        desk.make_due(payout_id)
+        (row,) = desk.claim()
+        assert (row["action"], row["attempts"]) == ("enquire", attempts)
+    assert desk.see(payout_id)["status"] == "processing"
+    assert desk.balance() == (OPENING - 6000, 6000)
+    desk.settle(payout_id)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (500, 600)]
+)
+def test_the_pause_doubles_up_to_ten_minutes(desk: Desk, attempts: int, seconds: int) -> None:
+    payout_id = desk.payout("processing")
+    desk.sql(
+        "payrail_owner",
+        "UPDATE payout.payouts SET attempts = %s WHERE merchant_id = %s AND payout_id = %s",
+        [attempts, desk.merchant_id, payout_id],
+    )
+    with desk.connection("payrail_worker").transaction():
+        (clock,) = desk.sql("payrail_worker", "SELECT clock_timestamp() AS before", [])
+        (row,) = desk.postpone(payout_id)
+        (after,) = desk.sql("payrail_worker", "SELECT clock_timestamp() AS after", [])
+    assert row["next_action_at"] >= clock["before"] + timedelta(seconds=seconds * 0.75)
+    assert row["next_action_at"] <= after["after"] + timedelta(seconds=seconds * 1.25)
+
+
+@pytest.mark.parametrize("status", ["pending", "settled", "failed", "cancelled", "returned"])
+def test_only_what_is_processing_can_be_postponed(desk: Desk, status: str) -> None:
+    payout_id = desk.payout(status)
+    with desk.unchanged():
+        assert desk.postpone(payout_id) == []
+
+
+def test_another_merchants_payouts_can_not_be_postponed(desk: Desk) -> None:
+    other = desk.beside()
+    payout_id = other.payout("processing")
+    with other.unchanged():
+        assert desk.postpone(payout_id) == []
+
+
+def test_a_postponed_payout_is_not_due_before_its_time(desk: Desk) -> None:
+    payout_id = desk.payout("processing")
+    desk.sql(
+        "payrail_owner",
+        "UPDATE payout.payouts SET attempts = 12 WHERE merchant_id = %s AND payout_id = %s",
+        [desk.merchant_id, payout_id],
+    )
+    desk.postpone(payout_id)
+    assert desk.merchant_id not in due(desk)
+    assert desk.claim() == []
+
+
+def test_payouts_to_an_archived_account_are_still_claimed(desk: Desk) -> None:
+    payout_id = desk.payout()
+    desk.call("payrail_operator", "archive_bank_account", bank_account_id=ACCOUNT)
+    assert [row["payout_id"] for row in desk.claim()] == [payout_id]

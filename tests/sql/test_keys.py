@@ -1,0 +1,313 @@
+"""Merchants, API keys and bank accounts: what operators keep, and what stays secret."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg.rows import DictRow
+
+from tests.desk import ACCOUNT, Desk
+
+BANK_ACCOUNT = {
+    "bank_account_id": "salary.1",
+    "holder_name": "Asha Rao",
+    "account_number": "1234567890",
+    "ifsc": "HDFC0ABC123",
+}
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def authenticate(desk: Desk, secret: str) -> list[DictRow]:
+    return desk.sql("payrail_api", "SELECT * FROM payrail.authenticate(%s)", [digest(secret)])
+
+
+def new_key(desk: Desk, secret: str, **arguments: object) -> DictRow:
+    given = {"key_hash": digest(secret), "prefix": secret[:12], **arguments}
+    (row,) = desk.call("payrail_operator", "create_api_key", **given)
+    return row
+
+
+def fresh() -> str:
+    return f"pr_test_{secrets.token_urlsafe(32)}"
+
+
+def api_key(desk: Desk) -> DictRow:
+    (row,) = desk.table("api_keys")
+    return row
+
+
+# -------------------------------------------------------------------------------------- API keys
+
+
+def test_a_key_names_its_merchant(desk: Desk) -> None:
+    (row,) = authenticate(desk, desk.secret)
+    assert row == {
+        "merchant_id": desk.merchant_id,
+        "merchant_name": "Tiny Studio",
+        "api_key_id": api_key(desk)["api_key_id"],
+        "key_prefix": desk.secret[:12],
+        "scopes": ["read", "payouts:create"],
+    }
+
+
+def test_an_unknown_key_names_nobody(desk: Desk) -> None:
+    with desk.unchanged():
+        assert authenticate(desk, fresh()) == []
+        assert authenticate(desk, desk.secret + "x") == []
+        assert desk.sql("payrail_api", "SELECT * FROM payrail.authenticate(NULL)", []) == []
+
+
+def test_the_database_never_sees_the_secret(desk: Desk) -> None:
+    stored = "".join(content for _, content in desk.rows())
+    assert desk.secret not in stored
+    assert desk.secret[:12] in stored
+    assert "key_hash" not in api_key(desk)
+
+
+def test_a_revoked_key_names_nobody_at_once(desk: Desk) -> None:
+    api_key_id = api_key(desk)["api_key_id"]
+    (row,) = desk.call("payrail_operator", "revoke_api_key", api_key_id=api_key_id)
+    assert row["revoked_at"] is not None
+    with desk.unchanged():
+        assert authenticate(desk, desk.secret) == []
+        (again,) = desk.call("payrail_operator", "revoke_api_key", api_key_id=api_key_id)
+    assert again == row
+
+
+def test_an_expired_key_names_nobody(desk: Desk) -> None:
+    secret = fresh()
+    row = new_key(desk, secret, expires_at="tomorrow")
+    assert len(authenticate(desk, secret)) == 1
+    desk.sql(
+        "payrail_owner",
+        "UPDATE merchant.api_keys SET expires_at = now() WHERE api_key_id = %s",
+        [row["api_key_id"]],
+    )
+    assert authenticate(desk, secret) == []
+
+
+def test_an_expired_key_is_not_used(desk: Desk) -> None:
+    """What is refused doesn't count as a use."""
+    desk.sql(
+        "payrail_owner",
+        "UPDATE merchant.api_keys SET expires_at = now() WHERE merchant_id = %(merchant_id)s",
+    )
+    with desk.unchanged():
+        assert authenticate(desk, desk.secret) == []
+
+
+def test_keys_roll_with_overlap(desk: Desk) -> None:
+    secret = fresh()
+    new_key(desk, secret)
+    assert len(authenticate(desk, desk.secret)) == len(authenticate(desk, secret)) == 1
+
+
+def test_last_use_is_kept_to_the_minute(desk: Desk) -> None:
+    assert api_key(desk)["last_used_at"] is None
+    authenticate(desk, desk.secret)
+    first = api_key(desk)["last_used_at"]
+    assert first is not None
+    with desk.unchanged():
+        authenticate(desk, desk.secret)  # within the minute: no write
+    desk.sql(
+        "payrail_owner",
+        "UPDATE merchant.api_keys SET last_used_at = now() - INTERVAL '61 seconds'"
+        " WHERE merchant_id = %(merchant_id)s",
+    )
+    authenticate(desk, desk.secret)
+    assert api_key(desk)["last_used_at"] >= first
+
+
+def test_scopes_are_what_was_given(desk: Desk) -> None:
+    secret = fresh()
+    new_key(desk, secret, scopes=["read"], name="reporting")
+    (row,) = authenticate(desk, secret)
+    assert row["scopes"] == ["read"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"key_hash": b"short"}, "key_hash"),
+        ({"key_hash": None}, "key_hash"),
+        ({"prefix": "pr_test_12345"}, "prefix"),
+        ({"prefix": ""}, "prefix"),
+        ({"prefix": None}, "prefix"),
+        ({"prefix": "a b"}, "prefix"),
+        ({"name": ""}, "name"),
+        ({"name": "n" * 201}, "name"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["admin"]}, "scopes"),
+        ({"scopes": ["read", None]}, "scopes"),
+        ({"scopes": None}, "scopes"),
+        ({"expires_at": "yesterday"}, "expires_at"),
+        ({"expires_at": "-infinity"}, "expires_at"),
+    ],
+)
+def test_a_malformed_key_is_refused(desk: Desk, arguments: dict[str, object], field: str) -> None:
+    with desk.refused("PR108") as caught:
+        new_key(desk, fresh(), **arguments)
+    assert f'"{field}"' in (caught.value.diag.message_detail or "")
+    assert caught.value.diag.message_hint
+
+
+def test_a_secret_is_one_merchants(desk: Desk) -> None:
+    with desk.refused("PR207"):
+        new_key(desk, desk.secret)
+    with desk.refused("PR207"):
+        new_key(desk.beside(), desk.secret)
+
+
+def test_a_key_is_revoked_by_its_own_merchant_only(desk: Desk) -> None:
+    other = desk.beside()
+    with other.unchanged(), desk.refused("PR404"):
+        desk.call("payrail_operator", "revoke_api_key", api_key_id=api_key(other)["api_key_id"])
+    with desk.refused("PR404"):
+        desk.call("payrail_operator", "revoke_api_key", api_key_id=uuid4())
+
+
+# ------------------------------------------------------------------------------------- merchants
+
+
+def test_a_merchant_is_created_once_per_id(desk: Desk) -> None:
+    merchant_id = uuid4()
+    create = "SELECT * FROM payrail.create_merchant(%s, %s)"
+    (first,) = desk.sql("payrail_operator", create, ["Acme", merchant_id])
+    assert (first["merchant_id"], first["name"]) == (merchant_id, "Acme")
+    assert desk.sql("payrail_operator", create, ["Acme", merchant_id]) == [first]
+    with desk.refused("PR206"):
+        desk.sql("payrail_operator", create, ["Other", merchant_id])
+
+
+def test_merchants_may_share_a_name(desk: Desk) -> None:
+    create = "SELECT * FROM payrail.create_merchant('Acme')"
+    ((one,), (two,)) = (desk.sql("payrail_operator", create, []) for _ in range(2))
+    assert one["merchant_id"] != two["merchant_id"]
+    assert UUID(str(one["merchant_id"])).version == 7
+
+
+@pytest.mark.parametrize("name", ["", "n" * 201, "a\nb", None])
+def test_a_malformed_name_is_refused(desk: Desk, name: str | None) -> None:
+    with desk.refused("PR106"):
+        desk.sql("payrail_operator", "SELECT * FROM payrail.create_merchant(%s)", [name])
+
+
+def test_every_door_knows_only_merchants_that_exist(desk: Desk) -> None:
+    nobody = {"merchant_id": uuid4()}
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("payrail_api", "cancel_payout", {"payout_id": uuid4()}),
+        ("payrail_worker", "claim_payouts", {}),
+        ("payrail_worker", "postpone_payouts", {"payout_ids": [uuid4()]}),
+        ("payrail_operator", "settle_payout", {"payout_id": uuid4(), "utr": "U"}),
+        (
+            "payrail_operator",
+            "fail_payout",
+            {"payout_id": uuid4(), "failure_code": "account_closed"},
+        ),
+        ("payrail_operator", "return_payout", {"payout_id": uuid4(), "return_code": "R"}),
+        ("payrail_operator", "credit_merchant", {"amount": 1, "currency": "INR", "reference": "r"}),
+        ("payrail_operator", "add_bank_account", BANK_ACCOUNT),
+        ("payrail_operator", "archive_bank_account", {"bank_account_id": ACCOUNT}),
+        ("payrail_operator", "create_api_key", {"key_hash": digest(fresh()), "prefix": "p"}),
+        ("payrail_operator", "revoke_api_key", {"api_key_id": uuid4()}),
+    ]
+    for role, door, arguments in calls:
+        with desk.refused("PR401"):
+            desk.call(role, door, **nobody, **arguments)
+
+
+# --------------------------------------------------------------------------------- bank accounts
+
+
+def add(desk: Desk, **arguments: object) -> DictRow:
+    (row,) = desk.call("payrail_operator", "add_bank_account", **{**BANK_ACCOUNT, **arguments})
+    return row
+
+
+def test_a_bank_account_is_masked(desk: Desk) -> None:
+    row = add(desk)
+    assert row["account_number_masked"] == "XXXXXX7890"
+    assert "account_number" not in row
+    assert row["archived_at"] is None
+    assert desk.create("k", bank_account_id="salary.1").status == 201
+
+
+def test_a_bank_account_is_added_once(desk: Desk) -> None:
+    row = add(desk)
+    with desk.unchanged():
+        assert add(desk) == row
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"holder_name": "Ravi"}, {"account_number": "1234567891"}, {"ifsc": "HDFC0ABC124"}],
+)
+def test_an_id_stands_for_one_bank_account(desk: Desk, change: dict[str, object]) -> None:
+    add(desk)
+    with desk.refused("PR204"):
+        add(desk, **change)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"bank_account_id": ""}, "bank_account_id"),
+        ({"bank_account_id": "a" * 65}, "bank_account_id"),
+        ({"bank_account_id": "-a"}, "bank_account_id"),
+        ({"bank_account_id": "a/b"}, "bank_account_id"),
+        ({"bank_account_id": "a\n"}, "bank_account_id"),
+        ({"bank_account_id": None}, "bank_account_id"),
+        ({"holder_name": ""}, "holder_name"),
+        ({"holder_name": "n" * 201}, "holder_name"),
+        ({"holder_name": "a\tb"}, "holder_name"),
+        ({"holder_name": None}, "holder_name"),
+        ({"account_number": "1234"}, "account_number"),
+        ({"account_number": "1" * 36}, "account_number"),
+        ({"account_number": "12 34567"}, "account_number"),
+        ({"account_number": None}, "account_number"),
+        ({"ifsc": "hdfc0abc123"}, "ifsc"),
+        ({"ifsc": "HDFC1ABC123"}, "ifsc"),
+        ({"ifsc": "HDFC0ABC1234"}, "ifsc"),
+        ({"ifsc": None}, "ifsc"),
+        ({"rail": "swift"}, "rail"),
+        ({"rail": None}, "rail"),
+    ],
+)
+def test_a_malformed_bank_account_is_refused(
+    desk: Desk, arguments: dict[str, object], field: str
+) -> None:
+    with desk.refused("PR107") as caught:
+        add(desk, **arguments)
+    assert f'"{field}"' in (caught.value.diag.message_detail or "")
+    assert caught.value.diag.message_hint
+
+
+def test_archiving_twice_changes_nothing(desk: Desk) -> None:
+    (row,) = desk.call("payrail_operator", "archive_bank_account", bank_account_id=ACCOUNT)
+    assert row["archived_at"] is not None
+    with desk.unchanged():
+        again = desk.call("payrail_operator", "archive_bank_account", bank_account_id=ACCOUNT)
+    assert again == [row]
+
+
+def test_an_unknown_bank_account_can_not_be_archived(desk: Desk) -> None:
+    with desk.refused("PR403"):
+        desk.call("payrail_operator", "archive_bank_account", bank_account_id="unknown")
+
+
+def test_me_shows_the_balances(desk: Desk) -> None:
+    desk.create("k", 6000)
+    (row,) = desk.sql("payrail_api", "SELECT payrail.me_json(%(merchant_id)s)::json AS me")
+    me = row["me"]
+    assert (me["id"], me["name"]) == (str(desk.merchant_id), "Tiny Studio")
+    assert (me["available_paise"], me["held_paise"]) == (4000, 6000)
+    assert me["balances"] == [{"currency": "INR", "available": 4000, "held": 6000}]
+    (nobody,) = desk.sql("payrail_api", "SELECT payrail.me_json(%s) AS me", [uuid4()])
+    assert nobody["me"] is None

@@ -1,0 +1,369 @@
+"""The tests would notice: each of these damages to the SQL makes a test of this suite fail.
+
+A mutant is a database whose SQL has been damaged in one place. The tests that are named with it
+are called as they are, as plain functions; one of them must fail.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.concurrency import test_races as races
+from tests.conftest import Database
+from tests.crowd import Crowd
+from tests.desk import Desk
+from tests.sql import test_claims as claims
+from tests.sql import test_idempotency as idempotency
+from tests.sql import test_keys as keys
+from tests.sql import test_ledger as ledger
+from tests.sql import test_machine as machine
+from tests.sql import test_outcomes as outcomes
+from tests.sql import test_payouts as payouts
+from tests.sql import test_roles as roles
+
+SQL: Final = Path(__file__).parents[2] / "sql"
+Check = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One damage: texts replaced in a file of sql/, or statements; and the tests that notice."""
+
+    name: str
+    checks: tuple[Check, ...]
+    file: str | None = None
+    replace: tuple[tuple[str, str], ...] = ()
+    statement: str = ""
+
+    def sql(self) -> str:
+        """Return what makes the mutant of a sound database."""
+        if self.file is None:
+            return self.statement
+        text = (SQL / self.file).read_text()
+        for old, new in self.replace:
+            assert text.count(old) == 1, f"{self.file} no longer has: {old}"
+            text = text.replace(old, new)
+        return text
+
+
+READ_BALANCE = """SELECT b.available INTO v_available
+        FROM payrail.balances b
+        WHERE b.merchant_id = p_merchant_id AND b.currency = v_request.currency;"""
+
+MUTANTS: Final = [
+    Mutant(
+        "the merchant is not locked",
+        (races.test_one_key_is_one_payout, races.test_the_balance_is_spent_exactly_once),
+        "merchant/lock_merchant.sql",
+        (("FOR NO KEY UPDATE;", ";"),),
+    ),
+    Mutant(
+        "the balance is read before the lock",
+        (races.test_the_balance_is_spent_exactly_once,),
+        "payrail/create_payouts.sql",
+        (
+            (READ_BALANCE, "PERFORM 1;"),
+            (
+                "PERFORM merchant.lock_merchant(p_merchant_id);",
+                (
+                    "SELECT b.available INTO v_available FROM payrail.balances b"
+                    " WHERE b.merchant_id = p_merchant_id AND b.currency = 'INR';"
+                    " PERFORM merchant.lock_merchant(p_merchant_id);"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "claiming does not lock",
+        (races.test_a_payout_has_one_claimer,),
+        "payrail/claim_payouts.sql",
+        (("PERFORM merchant.lock_merchant(p_merchant_id);", ""),),
+    ),
+    Mutant(
+        "the balance is not checked",
+        (payouts.test_two_payouts_of_sixty_from_a_hundred,),
+        "payrail/create_payouts.sql",
+        (("ELSIF v_available < v_request.amount THEN", "ELSIF FALSE THEN"),),
+    ),
+    Mutant(
+        "the balance is checked off by one",
+        (payouts.test_all_of_the_balance_can_be_paid_out_and_not_a_paisa_more,),
+        "payrail/create_payouts.sql",
+        (("v_available < v_request.amount", "v_available <= v_request.amount"),),
+    ),
+    Mutant(
+        "the fingerprint is not compared",
+        (idempotency.test_another_amount_under_the_key_is_refused,),
+        "payrail/create_payouts.sql",
+        (("IF v_stored.fingerprint = v_fingerprint THEN", "IF TRUE THEN"),),
+    ),
+    Mutant(
+        "the fingerprint leaves the reference out",
+        (idempotency.test_another_reference_under_the_key_is_refused,),
+        "payout/request_fingerprint.sql",
+        (("p_bank_account_id, p_reference, coalesce", "p_bank_account_id, coalesce"),),
+    ),
+    Mutant(
+        "rejections are not stored",
+        (idempotency.test_a_rejection_for_lack_of_money_is_stored,),
+        "payrail/create_payouts.sql",
+        (
+            (
+                "INSERT INTO payout.idempotency_keys",
+                (
+                    "IF v_payout_id IS NULL THEN RETURN NEXT; CONTINUE; END IF;"
+                    " INSERT INTO payout.idempotency_keys"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "a replay shows the payout as it is now",
+        (partial(idempotency.test_the_first_answer_stays_when_the_payout_moves_on, end="failed"),),
+        "payrail/create_payouts.sql",
+        (
+            (
+                "body := v_stored.body;",
+                (
+                    "SELECT payrail.payout_json(p) INTO body FROM payrail.payouts p"
+                    " WHERE p.merchant_id = p_merchant_id AND p.payout_id = v_stored.payout_id;"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "any merchant's bank account will do",
+        (payouts.test_another_merchants_bank_account_can_not_be_paid,),
+        "payrail/create_payouts.sql",
+        (("a.merchant_id = p_merchant_id AND a.bank_account_id", "a.bank_account_id"),),
+    ),
+    Mutant(
+        "the bound on balances is gone",
+        (payouts.test_not_even_the_owner_can_hold_more_than_is_available,),
+        statement="ALTER DOMAIN ledger.balance DROP CONSTRAINT balance_never_negative",
+    ),
+    Mutant(
+        "a payout can move its money twice",
+        (partial(ledger.test_a_payout_moves_its_money_once, status="failed", kind="release"),),
+        statement="DROP INDEX ledger.entries_once_per_payout",
+    ),
+    Mutant(
+        "failed can become settled",
+        (payouts.test_no_failed_payout_is_ever_settled,),
+        statement="INSERT INTO payout.transitions VALUES ('failed', 'settled', NULL)",
+    ),
+    Mutant(
+        "a claimed payout can be cancelled",
+        (
+            partial(
+                payouts.test_a_claimed_or_ended_payout_can_not_be_cancelled, status="processing"
+            ),
+        ),
+        statement="INSERT INTO payout.transitions VALUES ('processing', 'cancelled', 'release')",
+    ),
+    Mutant(
+        "what is not due is claimed",
+        (claims.test_a_claimed_payout_is_nobody_elses,),
+        "payrail/claim_payouts.sql",
+        (("d.next_action_at <= v_now", "d.next_action_at IS NOT NULL"),),
+    ),
+    Mutant(
+        "what a dead worker left is sent again",
+        (claims.test_what_a_dead_worker_left_is_asked_about_not_sent_again,),
+        "payrail/claim_payouts.sql",
+        (("ELSE 'enquire' END", "ELSE 'submit' END"),),
+    ),
+    Mutant(
+        "an unknown outcome fails the payout",
+        (claims.test_an_unknown_outcome_stays_processing_and_is_asked_about_later,),
+        "payrail/postpone_payouts.sql",
+        (
+            (
+                "next_action_at = postpone_payouts.next_action_at,",
+                "next_action_at = NULL, status = 'failed', failure_code = 'rail_unavailable',",
+            ),
+        ),
+    ),
+    Mutant(
+        "a repeated refusal refunds again",
+        (outcomes.test_a_refund_happens_once,),
+        "payrail/fail_payouts.sql",
+        (
+            (
+                "effect := 'repeated';",
+                (
+                    "effect := 'repeated';"
+                    " INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)"
+                    " VALUES (p_merchant_id, 'INR', 'release', v_payout.amount, payout_id);"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "anything a bank says is a final no",
+        (partial(outcomes.test_only_a_listed_final_no_fails_a_payout, code="timeout"),),
+        "payrail/fail_payouts.sql",
+        (("f.code = v_refusal.failure_code)", "TRUE)"),),
+    ),
+    Mutant(
+        "a late success is swallowed",
+        (outcomes.test_a_late_success_after_a_failure_is_never_dropped,),
+        "payrail/settle_payouts.sql",
+        (("IF effect IN ('applied', 'contradicted') THEN", "IF effect = 'applied' THEN"),),
+    ),
+    Mutant(
+        "a credit counts twice",
+        (ledger.test_a_credit_counts_once,),
+        "payrail/credit_merchant.sql",
+        (("e.kind = 'credit' AND e.reference = p_reference", "FALSE"),),
+    ),
+    Mutant(
+        "entries can be altered",
+        (
+            partial(
+                ledger.test_entries_are_never_altered,
+                role="payrail_owner",
+                statement="UPDATE ledger.entries SET seq = 9 WHERE merchant_id = %(merchant_id)s",
+            ),
+        ),
+        statement="DROP TRIGGER refuse_change ON ledger.entries",
+    ),
+    Mutant(
+        "a replica's session skips a guard",
+        (roles.test_every_guard_is_always_on,),
+        statement="ALTER TABLE payout.history ENABLE TRIGGER refuse_change",
+    ),
+    Mutant(
+        "a DBA can write into the ledger",
+        (partial(ledger.test_only_the_doors_write_entries, role="admin"),),
+        "ledger/continue_chain.sql",
+        (("IF current_user <> 'payrail_owner' THEN", "IF FALSE THEN"),),
+    ),
+    Mutant(
+        "the hash leaves the amount out",
+        (ledger.test_the_hash_is_sha256_over_the_previous_one_and_every_column,),
+        "ledger/entry_hash.sql",
+        (("|| int8send((p_entry).amount)", ""),),
+    ),
+    Mutant(
+        "a transition has no event",
+        (
+            partial(
+                payouts.test_an_edge_writes_history_event_and_entry,
+                before="pending",
+                after="processing",
+            ),
+        ),
+        "payout/apply_transition.sql",
+        (
+            (
+                "WHERE e.merchant_id = NEW.merchant_id;",
+                "WHERE e.merchant_id = NEW.merchant_id HAVING NEW.status <> 'processing';",
+            ),
+        ),
+    ),
+    Mutant(
+        "an expired key still opens",
+        (keys.test_an_expired_key_names_nobody,),
+        "payrail/authenticate.sql",
+        (
+            (
+                "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now());",
+                "k.revoked_at IS NULL;",
+            ),
+        ),
+    ),
+    Mutant(
+        "a revoked key still opens",
+        (keys.test_a_revoked_key_names_nobody_at_once,),
+        "payrail/authenticate.sql",
+        (("k.key_hash = p_key_hash AND k.revoked_at IS NULL AND", "k.key_hash = p_key_hash AND"),),
+    ),
+    Mutant(
+        "money moves without a durable commit",
+        (
+            partial(
+                roles.test_no_money_moves_unsafely,
+                door="create_payout",
+                setting="synchronous_commit",
+                value="off",
+                state="PR901",
+            ),
+        ),
+        "merchant/lock_merchant.sql",
+        (("NOT IN ('on', 'remote_apply')", "IS NULL"),),
+    ),
+    Mutant(
+        "money moves by an old snapshot",
+        (
+            partial(
+                roles.test_no_money_moves_unsafely,
+                door="credit_merchant",
+                setting="default_transaction_isolation",
+                value="repeatable read",
+                state="PR902",
+            ),
+        ),
+        "merchant/lock_merchant.sql",
+        (("<> 'read committed'", "IS NULL"),),
+    ),
+    Mutant(
+        "a session's operators get between",
+        (roles.test_operators_of_the_session_do_not_get_between,),
+        statement="ALTER FUNCTION payrail.create_payouts RESET search_path;"
+        "ALTER FUNCTION payrail.create_payout RESET search_path",
+    ),
+    Mutant(
+        "a postponed payout that is due is not claimed",
+        (partial(machine.explore, shrink=False),),
+        "payrail/claim_payouts.sql",
+        (("d.next_action_at <= v_now", "d.next_action_at <= v_now AND d.unknown_reason IS NULL"),),
+    ),
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_noticed(database: Database, mutant: Mutant) -> None:
+    with database.connect("payrail_owner") as owner, owner.transaction():
+        owner.execute(mutant.sql().encode())
+        changed = owner.execute("SELECT * FROM audit.changed_definitions").fetchall()
+        # from here on the audit takes the mutant for the real thing
+        owner.execute((SQL / "audit" / "remember_definitions.sql").read_bytes())
+    assert changed
+    assert any(fails(check, database) for check in mutant.checks)
+
+
+def fails(check: Check, database: Database) -> bool:
+    """Return whether a test fails on this database."""
+    try:
+        run(check, database)
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001  # whatever way it fails
+        return True
+    return False
+
+
+def run(check: Check, database: Database) -> None:
+    """Call a test as pytest would, with what its fixture makes, and audit after it."""
+    (kind, *_) = inspect.get_annotations(inspect.unwrap(getattr(check, "func", check))).values()
+    if kind == "Database":
+        check(database)
+        return
+    maker: Any = {"Desk": Desk, "Crowd": Crowd}[kind]
+    with maker(database) as fixture:
+        check(fixture)
+        assert fixture.violations() == {}
+
+
+def test_the_checks_pass_on_the_sound_database(database: Database) -> None:
+    """What notices mutants doesn't cry at everything (each is a test of its own, too)."""
+    for mutant in MUTANTS:
+        for check in mutant.checks:
+            if getattr(check, "func", check) is not machine.explore:  # it takes long
+                run(check, database)
