@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Final, Self, TypeVar
@@ -41,6 +41,12 @@ class Crowd:
     def desk(self, paise: int = OPENING) -> Desk:
         """Return a new merchant's desk."""
         return self._open.enter_context(Desk(self.database, paise))
+
+    def desks(self, paise: int = OPENING) -> Iterator[Desk]:
+        """Return a new merchant's desk for each round; it is closed when the round is over."""
+        for _ in range(ROUNDS):
+            with Desk(self.database, paise) as desk:
+                yield desk
 
     def race(
         self, *calls: tuple[str, Callable[[Connection], Result]]

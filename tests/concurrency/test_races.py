@@ -50,8 +50,7 @@ def test_one_key_is_one_payout(crowd: Crowd) -> None:
 
 def test_the_balance_is_spent_exactly_once(crowd: Crowd) -> None:
     dice = random.Random(2)
-    for _ in range(ROUNDS):
-        desk = crowd.desk()
+    for desk in crowd.desks():
         amount = dice.randrange(OPENING // SIZE + 1, OPENING + 2000)
         calls = [partial(create, desk.merchant_id, f"k{n}", amount) for n in range(SIZE)]
         answers = [a for a in crowd.all_of(API, calls) if isinstance(a, Answer)]
@@ -62,8 +61,7 @@ def test_the_balance_is_spent_exactly_once(crowd: Crowd) -> None:
 
 
 def test_two_payouts_of_sixty_from_a_hundred(crowd: Crowd) -> None:
-    for _ in range(ROUNDS):
-        desk = crowd.desk()
+    for desk in crowd.desks():
         calls = [partial(create, desk.merchant_id, key, 6000) for key in "ab"]
         answers = [a for a in crowd.all_of(API, calls) if isinstance(a, Answer)]
         assert sorted(a.status for a in answers) == [201, 422]
@@ -124,8 +122,7 @@ def test_a_payout_comes_back_once(crowd: Crowd) -> None:
 
 
 def test_a_payout_has_one_claimer(crowd: Crowd) -> None:
-    for _ in range(ROUNDS):
-        desk = crowd.desk()
+    for desk in crowd.desks():
         made = {
             a.payout_id
             for a in desk.create_batch(
@@ -140,8 +137,7 @@ def test_a_payout_has_one_claimer(crowd: Crowd) -> None:
 
 
 def test_money_that_arrives_is_spent_once(crowd: Crowd) -> None:
-    for _ in range(ROUNDS):
-        desk = crowd.desk(0)
+    for desk in crowd.desks(0):
         credit = [
             run(
                 "SELECT * FROM payrail.credit_merchant(%s, 300, 'INR', %s)",

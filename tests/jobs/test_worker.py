@@ -79,12 +79,13 @@ def events(log: Path) -> list[str]:
     return [str(json.loads(line)["event"]) for line in lines if line.startswith("{")]
 
 
-def is_listening(desk: Desk) -> bool:
+def listeners(desk: Desk) -> set[int]:
+    """Return the processes of PostgreSQL's that listen for the alarm."""
     query = (
         "SELECT pid FROM pg_stat_activity"
         " WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
     )
-    return bool(desk.sql("admin", query))
+    return {row["pid"] for row in desk.sql("admin", query)}
 
 
 def settled(desk: Desk, payout_id: Any) -> Callable[[], bool]:
@@ -93,7 +94,7 @@ def settled(desk: Desk, payout_id: Any) -> Callable[[], bool]:
 
 def test_an_alarm_wakes_the_worker(desk: Desk, log: Path) -> None:
     with working(desk.database.env, log, "-c", BLIND):
-        until(lambda: is_listening(desk))
+        until(lambda: listeners(desk))
         for _ in range(3):
             until(settled(desk, desk.payout()))
 
@@ -109,7 +110,7 @@ def test_a_lost_alarm_costs_a_sweep(desk: Desk, log: Path) -> None:
 
 def test_an_alarm_that_procrastinate_misses_is_soon_found(desk: Desk, log: Path) -> None:
     with working(desk.database.env, log, "-c", MISSED) as worker:
-        until(lambda: is_listening(desk))
+        until(lambda: listeners(desk))
         payout_id = desk.payout()
         until(lambda: "rang" in log.read_text())
         assert worker.stdin
@@ -193,14 +194,13 @@ def test_it_finishes_what_it_has_begun(desk: Desk, log: Path, number: signal.Sig
 
 def test_the_alarm_comes_back_after_its_connection_was_cut(desk: Desk, log: Path) -> None:
     with working(desk.database.env, log, "-c", BLIND):
-        until(lambda: is_listening(desk))
+        cut = until(lambda: listeners(desk))
         desk.sql(
             "admin",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'payrail-alarm'",
         )
-        until(lambda: not is_listening(desk))
-        until(lambda: is_listening(desk))
+        until(lambda: listeners(desk) - cut)
         until(settled(desk, desk.payout()))
 
 
@@ -211,11 +211,11 @@ def test_it_survives_a_crash_of_postgresql(log: Path) -> None:
         migrate(database.settings, "demo", say=lambda _: None)
         with working(database.env, log, "-c", BLIND):
             with Desk(database) as desk:
-                until(lambda: is_listening(desk))
+                until(lambda: listeners(desk))
                 until(settled(desk, desk.payout()))
             servers.kill(server)
             server.start()
             with Desk(database) as desk:
-                until(lambda: is_listening(desk))
+                until(lambda: listeners(desk))
                 until(settled(desk, desk.payout()))
                 assert desk.violations() == {}
