@@ -144,7 +144,8 @@ def setup(bench: Bench) -> None:
         connection.execute("CREATE DATABASE yardstick")
         connection.execute("CREATE TABLE public.merchants (n int PRIMARY KEY, merchant_id uuid)")
         connection.execute(
-            "INSERT INTO public.merchants SELECT i, (payrail.create_merchant('m' || i)).merchant_id"
+            "INSERT INTO public.merchants SELECT i, (payrail.create_merchant('m' || i,"
+            " ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid)).merchant_id"
             " FROM generate_series(1, %s) i",
             [MERCHANTS + 2],
         )
@@ -287,7 +288,8 @@ def claim(connection: psycopg.Connection, merchant: object, *, alarm: bool) -> f
     while time.monotonic() < deadline:
         waited = connection.execute(
             "SELECT 1000 * extract(epoch FROM c.created_at - n.created_at)::float"
-            " FROM payout.history n JOIN payout.history c USING (merchant_id, payout_id)"
+            " FROM payrail.payout_history n"
+            " JOIN payrail.payout_history c USING (merchant_id, payout_id)"
             " WHERE n.merchant_id = %s AND n.payout_id = %s AND n.seq = 1 AND c.seq = 2",
             [merchant, row[0]],
         ).fetchone()

@@ -67,6 +67,33 @@ CREATE TABLE ledger.currencies (
 
 INSERT INTO ledger.currencies (currency, exponent) VALUES ('INR', 2);
 
+-- What each kind of movement does: it takes its amount from one account and brings it to another. available and held are
+-- the merchant's; external is the world outside: customers on the way in, the bank on the way out. A payout's movement
+-- names the payout, every other one the reference of the money that came in.
+CREATE TABLE ledger.kinds (
+    kind text PRIMARY KEY,
+    debit_account text NOT NULL,
+    credit_account text NOT NULL,
+    of_payout boolean NOT NULL,
+    available_sign integer NOT NULL GENERATED ALWAYS AS (
+        CASE 'available' WHEN credit_account THEN 1 WHEN debit_account THEN -1 ELSE 0 END
+    ) STORED,
+    held_sign integer NOT NULL GENERATED ALWAYS AS (
+        CASE 'held' WHEN credit_account THEN 1 WHEN debit_account THEN -1 ELSE 0 END
+    ) STORED,
+    CONSTRAINT accounts_known CHECK (
+        debit_account IN ('available', 'held', 'external') AND credit_account IN ('available', 'held', 'external')
+        AND debit_account <> credit_account
+    )
+);
+
+INSERT INTO ledger.kinds (kind, debit_account, credit_account, of_payout) VALUES
+    ('credit', 'external', 'available', FALSE),
+    ('hold', 'available', 'held', TRUE),
+    ('settle', 'held', 'external', TRUE),
+    ('release', 'held', 'available', TRUE),
+    ('return', 'external', 'available', TRUE);
+
 -- On the hot path bounds are domains, and rules over several columns are in triggers, not CHECKs of the tables:
 -- PostgreSQL parses a table's CHECKs anew for every INSERT, which was a fifth of the cost of creating a payout.
 CREATE DOMAIN ledger.amount AS bigint CONSTRAINT amount_bounded CHECK (VALUE BETWEEN 1 AND 1000000000000000);
@@ -99,20 +126,26 @@ WHERE payout_id IS NOT NULL;
 
 -- A credit's reference is used once.
 CREATE UNIQUE INDEX entries_credit_once ON ledger.entries (merchant_id, reference)
-WHERE kind = 'credit';
+WHERE reference IS NOT NULL;
 
 -- webhook ----------------------------------------------------------------------------------------------
 
--- One event per transition, numbered per merchant in commit order without gaps (the merchant is locked).
+-- What happened: one row per transition of a payout, numbered per merchant in commit order without gaps (the merchant is
+-- locked). The rows of one payout are its history (the view payout.history).
 CREATE TABLE webhook.events (
     merchant_id uuid NOT NULL,
     seq bigint NOT NULL,
     event_id uuid NOT NULL DEFAULT uuidv7(),
-    payout_id uuid,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    payout_version integer,
+    payout_id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    payout_version integer NOT NULL,
     type text NOT NULL,
-    PRIMARY KEY (merchant_id, seq)
+    from_status text,
+    to_status text NOT NULL,
+    actor text NOT NULL,
+    reason text,
+    PRIMARY KEY (merchant_id, seq),
+    UNIQUE (merchant_id, payout_id, payout_version)
 );
 
 -- payout -----------------------------------------------------------------------------------------------
@@ -258,7 +291,7 @@ CREATE TABLE payout.payouts (
     bank_account_id text NOT NULL,
     reference ledger.reference,
     utr payout.bank_code,
-    failure_code text REFERENCES payout.failure_codes,
+    failure_code text,
     failure_reason text,
     return_code payout.bank_code,
     unknown_reason text,
@@ -280,18 +313,6 @@ WHERE reference IS NOT NULL;
 
 CREATE INDEX payouts_by_utr ON payout.payouts (merchant_id, utr)
 WHERE utr IS NOT NULL;
-
-CREATE TABLE payout.history (
-    merchant_id uuid NOT NULL,
-    payout_id uuid NOT NULL,
-    seq integer NOT NULL,
-    created_at timestamptz NOT NULL,
-    from_status text,
-    to_status text NOT NULL,
-    actor text NOT NULL,
-    reason text,
-    PRIMARY KEY (merchant_id, payout_id, seq)
-);
 
 -- The first answer to each key, to be given again word for word (json, not jsonb: it keeps the text).
 CREATE TABLE payout.idempotency_keys (
@@ -338,6 +359,13 @@ CREATE TYPE payrail.payout_request AS (
     bank_account_id text,
     reference text,
     metadata jsonb
+);
+
+-- what create_payout answers: the HTTP status, the body word for word, and whether it had been given before
+CREATE TYPE payrail.answer AS (
+    status integer,
+    body json,
+    replayed boolean
 );
 
 CREATE TYPE payrail.settlement AS (

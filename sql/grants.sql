@@ -21,9 +21,6 @@ GRANT EXECUTE ON FUNCTION
     payrail.me_json
 TO payrail_api, payrail_operator, payrail_auditor;
 
--- a view calls its functions as whoever reads it
-GRANT EXECUTE ON FUNCTION ledger.debit_account, ledger.credit_account TO payrail_api, payrail_operator, payrail_auditor;
-
 GRANT SELECT ON
     payrail.instance,
     payrail.merchants,
@@ -71,7 +68,9 @@ GRANT EXECUTE ON FUNCTION
     payrail.create_payouts,
     payrail.cancel_payout,
     payrail.settle_payout,
+    payrail.settle_payouts,
     payrail.fail_payout,
+    payrail.fail_payouts,
     payrail.return_payout,
     payrail.due_merchants
 TO payrail_operator;
@@ -82,7 +81,7 @@ GRANT USAGE ON SCHEMA audit TO payrail_auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO payrail_auditor;
 GRANT EXECUTE ON FUNCTION
     audit.current_definitions,
-    ledger.change_of,
+    -- a view calls its functions as whoever reads it
     ledger.entry_hash,
     payout.has_its_proof
 TO payrail_auditor;

@@ -31,7 +31,6 @@ TABLES: Final[tuple[LiteralString, ...]] = (
     "ledger.entries",
     "webhook.events",
     "payout.payouts",
-    "payout.history",
     "payout.idempotency_keys",
     "rail.evidence",
 )

@@ -9,7 +9,10 @@ FROM (
         e.currency,
         e.seq,
         e.hash,
-        ledger.entry_hash(lag(e.hash) OVER chain, e) AS computed_hash,
+        ledger.entry_hash(
+            lag(e.hash) OVER chain, e.merchant_id, e.currency, e.seq, e.kind, e.amount, e.available, e.held, e.payout_id,
+            e.reference, e.created_at
+        ) AS computed_hash,
         coalesce(lag(e.seq) OVER chain, 0) AS previous_seq
     FROM ledger.entries e
     WINDOW chain AS (PARTITION BY e.merchant_id, e.currency ORDER BY e.seq)

@@ -1,4 +1,5 @@
--- Promises: every function, trigger, rule, view, index, constraint, bound, grant and edge of PayRail's schemas, and who may
+-- Promises: every function, trigger, rule, view, index, constraint, bound, grant and rule in a table (kinds of entries, edges,
+-- failure codes) of PayRail's schemas and its job queue, the settings of its roles, what they belong to, and who may
 -- become its roles, as it is now, one row each. The search_path is pinned because the catalog spells names by it.
 CREATE OR REPLACE FUNCTION audit.current_definitions()
 RETURNS TABLE (object text, definition text)
@@ -13,7 +14,7 @@ BEGIN ATOMIC
             n.nspname,
             n.nspacl
         FROM pg_namespace n
-        WHERE n.nspname IN ('merchant', 'ledger', 'webhook', 'payout', 'rail', 'audit', 'payrail', 'sandbox')
+        WHERE n.nspname IN ('merchant', 'ledger', 'webhook', 'payout', 'rail', 'audit', 'payrail', 'sandbox', 'procrastinate')
     )
 
     SELECT
@@ -92,13 +93,41 @@ BEGIN ATOMIC
                 SELECT string_agg(m.member::regrole || ':' || m.set_option || ':' || m.inherit_option, ',' ORDER BY m.member::regrole::text)
                 FROM pg_auth_members m
                 WHERE m.roleid = r.oid
+            ),
+            (
+                SELECT string_agg(m.roleid::regrole || ':' || m.set_option || ':' || m.inherit_option, ',' ORDER BY m.roleid::regrole::text)
+                FROM pg_auth_members m
+                WHERE m.member = r.oid
+            ),
+            (
+                SELECT string_agg(s.setconfig::text, ',' ORDER BY s.setdatabase)
+                FROM pg_db_role_setting s
+                INNER JOIN pg_database d ON s.setdatabase IN (0, d.oid) AND d.datname = current_database()
+                WHERE s.setrole = r.oid
             )
         )
     FROM pg_roles r
     WHERE r.rolname LIKE 'payrail\_%'
     UNION ALL
     SELECT
+        'settings of everybody',
+        coalesce(string_agg(s.setconfig::text, ',' ORDER BY s.setdatabase), '')
+    FROM pg_db_role_setting s
+    INNER JOIN pg_database d ON s.setdatabase IN (0, d.oid) AND d.datname = current_database()
+    WHERE s.setrole = 0
+    UNION ALL
+    SELECT
         'edge ' || t.from_status || ' to ' || t.to_status,
         coalesce(t.ledger_kind, '')
-    FROM payout.transitions t;
+    FROM payout.transitions t
+    UNION ALL
+    SELECT
+        'kind ' || k.kind,
+        concat_ws(' ', k.debit_account, k.credit_account, k.of_payout)
+    FROM ledger.kinds k
+    UNION ALL
+    SELECT
+        'failure code ' || f.code,
+        concat_ws(' ', f.fault, f.retryable)
+    FROM payout.failure_codes f;
 END;

@@ -9,8 +9,9 @@ LEFT JOIN (
     SELECT
         e.merchant_id,
         e.currency,
-        -sum(ledger.change_of('external', e.kind, e.amount)) AS net
+        sum(CASE 'external' WHEN k.debit_account THEN e.amount WHEN k.credit_account THEN -e.amount ELSE 0 END) AS net
     FROM ledger.entries e
+    INNER JOIN ledger.kinds k ON e.kind = k.kind
     GROUP BY e.merchant_id, e.currency
 ) f ON b.merchant_id = f.merchant_id AND b.currency = f.currency
 GROUP BY GROUPING SETS ((b.merchant_id, b.currency), (b.currency))

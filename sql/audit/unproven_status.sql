@@ -4,6 +4,10 @@ SELECT
     p.payout_id,
     p.status
 FROM payout.payouts p
-WHERE NOT payout.has_its_proof(p);
+WHERE
+    NOT payout.has_its_proof(
+        p.status, p.next_action_at, p.send_before, p.settled_at, p.utr, p.failure_code, p.returned_at, p.return_code
+    )
+    OR p.failure_code NOT IN (SELECT f.code FROM payout.failure_codes f);
 
 COMMENT ON VIEW audit.unproven_status IS 'Every payout carries what its status must be able to show.';

@@ -1,19 +1,36 @@
--- Promises: a SHA-256 over the previous row's hash and every other column of this row, in PostgreSQL's binary form, so
--- that no setting of a session changes it. No two rows spell the same bytes: all but the last text have a fixed length
--- or a fixed alphabet without the separator.
-CREATE OR REPLACE FUNCTION ledger.entry_hash(p_previous_hash bytea, p_entry ledger.entries)
+-- Promises: a SHA-256 over the previous row's hash and every other column of this row. They are spelled as one record in
+-- PostgreSQL's binary form: the type and the length of each stand before it, so that no two rows spell the same bytes,
+-- and no setting of a session changes them.
+CREATE OR REPLACE FUNCTION ledger.entry_hash(
+    p_previous_hash bytea,
+    p_merchant_id uuid,
+    p_currency text,
+    p_seq bigint,
+    p_kind text,
+    p_amount bigint,
+    p_available bigint,
+    p_held bigint,
+    p_payout_id uuid,
+    p_reference text,
+    p_created_at timestamptz
+)
 RETURNS bytea
 LANGUAGE sql
-IMMUTABLE
+STABLE
 RETURN sha256(
-    coalesce(p_previous_hash, ''::bytea)
-    || uuid_send((p_entry).merchant_id)
-    || int8send((p_entry).seq)
-    || int8send((p_entry).amount)
-    || int8send((p_entry).available)
-    || int8send((p_entry).held)
-    || timestamptz_send((p_entry).created_at)
-    || convert_to(
-        concat_ws('|', (p_entry).currency, (p_entry).kind, (p_entry).payout_id, (p_entry).reference), 'UTF8'
+    record_send(
+        ROW(
+            p_previous_hash,
+            p_merchant_id,
+            p_currency,
+            p_seq,
+            p_kind,
+            p_amount,
+            p_available,
+            p_held,
+            p_payout_id,
+            p_reference,
+            p_created_at
+        )
     )
 );

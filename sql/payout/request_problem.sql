@@ -7,7 +7,7 @@ RETURNS text
 LANGUAGE sql
 IMMUTABLE
 RETURN CASE
-    WHEN (length(p_idempotency_key) BETWEEN 1 AND 255 AND p_idempotency_key !~ '[^\x21-\x7e]') IS NOT TRUE
+    WHEN (length(p_idempotency_key) <= 255 AND p_idempotency_key ~ '^[\x21-\x7e]+$') IS NOT TRUE
         THEN 'idempotency_key_invalid'
     WHEN (p_amount BETWEEN 1 AND 1000000000000000) IS NOT TRUE THEN 'amount_invalid'
     WHEN p_bank_account_id IS NULL THEN 'bank_account_invalid'

@@ -34,8 +34,7 @@ BEGIN
         RAISE EXCEPTION 'argument out of bounds'
             USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'lease', 'minimum', '1 second', 'maximum', '1 hour');
     END IF;
-    PERFORM merchant.lock_merchant(p_merchant_id);
-    v_now := clock_timestamp();
+    v_now := merchant.lock_merchant(p_merchant_id);
 
     RETURN QUERY
     WITH due AS (

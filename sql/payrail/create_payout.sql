@@ -10,21 +10,26 @@ CREATE OR REPLACE FUNCTION payrail.create_payout(
     p_metadata jsonb DEFAULT NULL,
     p_actor text DEFAULT NULL
 )
-RETURNS TABLE (status integer, body json, replayed boolean)
+RETURNS payrail.answer
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_answer payrail.answer;
+    v_now timestamptz;
 BEGIN
-    RETURN QUERY
-    SELECT r.status, r.body, r.replayed
-    FROM payrail.create_payouts(
-        p_merchant_id => p_merchant_id,
-        p_requests => ARRAY[
-            ROW(p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata)::payrail.payout_request
-        ],
-        p_actor => p_actor
-    ) r;
+    v_now := merchant.lock_merchant(p_merchant_id);
+    v_answer := payrail.answer_request(
+        p_merchant_id,
+        ROW(p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata)::payrail.payout_request,
+        v_now,
+        p_actor
+    );
+    IF v_answer.status = 201 AND NOT v_answer.replayed AND NOT rail.dispatch_is_waiting() THEN
+        PERFORM rail.wake_worker();
+    END IF;
+    RETURN v_answer;
 END
 $$;
 

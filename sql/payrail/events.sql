@@ -6,6 +6,10 @@ SELECT
     e.type,
     e.payout_id,
     e.payout_version,
+    e.from_status,
+    e.to_status,
+    e.actor,
+    e.reason,
     e.created_at
 FROM webhook.events e;
 

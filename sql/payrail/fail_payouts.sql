@@ -3,7 +3,7 @@
 -- the same code: no effect. Said of a payout in any other state: nothing changes, kept as contradicting.
 -- Effects: applied, repeated, contradicted; refused with a detail when the payout or the code is no such thing.
 -- Lock: the merchant's.
--- Raises: PR401, PR901, PR902.
+-- Raises: PR111 no array, PR401, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.fail_payouts(
     p_merchant_id uuid, p_refusals payrail.refusal[], p_actor text DEFAULT NULL
 )
@@ -16,6 +16,9 @@ DECLARE
     v_refusal payrail.refusal;
     v_payout payout.payouts;
 BEGIN
+    IF p_refusals IS NULL THEN
+        RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'refusals');
+    END IF;
     PERFORM merchant.lock_merchant(p_merchant_id);
 
     FOREACH v_refusal IN ARRAY p_refusals LOOP

@@ -5,14 +5,15 @@ SELECT
     e.seq,
     e.kind,
     e.amount,
-    ledger.debit_account(e.kind) AS debit_account,
-    ledger.credit_account(e.kind) AS credit_account,
+    k.debit_account,
+    k.credit_account,
     e.available,
     e.held,
     e.payout_id,
     e.reference,
     e.created_at,
     e.hash
-FROM ledger.entries e;
+FROM ledger.entries e
+LEFT JOIN ledger.kinds k ON e.kind = k.kind;
 
 COMMENT ON VIEW payrail.ledger_entries IS 'The ledger: one row per movement of money, in minor units, with the position after it.';

@@ -14,7 +14,10 @@ RETURN row_to_json(
         (p_payout).reference,
         coalesce((p_payout).metadata, '{}'),
         (p_payout).utr,
-        payrail.status_details(p_payout),
+        CASE
+            WHEN NOT ((p_payout).failure_code, (p_payout).return_code, (p_payout).unknown_reason) IS NULL
+                THEN payrail.status_details(p_payout)
+        END,
         payrail.utc((p_payout).created_at),
         payrail.utc((p_payout).updated_at),
         payrail.utc((p_payout).settled_at),

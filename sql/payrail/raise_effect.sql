@@ -24,6 +24,7 @@ BEGIN
             END IF;
             RAISE EXCEPTION 'the payout has ended otherwise'
                 USING ERRCODE = 'PR202',
+                    HINT = 'To keep this as evidence, call the door''s batch form: it answers instead of raising.',
                     DETAIL = json_build_object('field', 'status', 'payout_id', p_payout_id, 'current_status', p_status);
         ELSE NULL;
     END CASE;

@@ -1,7 +1,8 @@
 -- Promises: a settled payout that the beneficiary's bank sent back is returned and its money available again.
 -- Said again with the same code: no effect.
 -- Lock: the merchant's.
--- Raises: PR111 no code, PR201 it is not settled, PR202 it was returned with another code, PR401, PR402, PR901, PR902.
+-- Raises: PR111 no code, PR201 it is not settled, PR202 it was returned with another code, PR302 no room in the balance,
+-- PR401, PR402, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.return_payout(
     p_merchant_id uuid,
     p_payout_id uuid,
@@ -28,6 +29,14 @@ BEGIN
     IF v_payout.return_code <> p_return_code THEN
         PERFORM payrail.raise_effect(p_payout_id, 'contradicted', v_payout.status, NULL);
     ELSIF v_payout.return_code IS NULL THEN
+        IF (
+            SELECT p.available + p.held + v_payout.amount > 1000000000000000000
+            FROM ledger.positions p
+            WHERE p.merchant_id = p_merchant_id AND p.currency = v_payout.currency
+        ) THEN
+            RAISE EXCEPTION 'the balance would pass 10^18 minor units'
+                USING ERRCODE = 'PR302', DETAIL = json_build_object('field', 'amount');
+        END IF;
         UPDATE payout.payouts p
         SET
             status = 'returned',

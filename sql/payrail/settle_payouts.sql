@@ -3,7 +3,7 @@
 -- nothing changes, and the answer is kept as contradicting.
 -- Effects: applied, repeated, contradicted; refused with a detail when the payout or the UTR is no such thing.
 -- Lock: the merchant's.
--- Raises: PR401, PR901, PR902.
+-- Raises: PR111 no array, PR401, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.settle_payouts(
     p_merchant_id uuid, p_settlements payrail.settlement[], p_actor text DEFAULT NULL
 )
@@ -17,6 +17,9 @@ DECLARE
     v_payout payout.payouts;
     v_now timestamptz := clock_timestamp();
 BEGIN
+    IF p_settlements IS NULL THEN
+        RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'settlements');
+    END IF;
     PERFORM merchant.lock_merchant(p_merchant_id);
 
     FOREACH v_settlement IN ARRAY p_settlements LOOP

@@ -31,6 +31,12 @@ INVARIANTS = {
     "unproven_status",
 }
 
+# the hash that an entry would have if it were the first
+REHASHED = (
+    "ledger.entry_hash(NULL, e.merchant_id, e.currency, e.seq, e.kind, e.amount, e.available,"
+    " e.held, e.payout_id, e.reference, e.created_at)"
+)
+
 
 @pytest.fixture(scope="module")
 def rich(shared_database: Database) -> Iterator[Desk]:
@@ -112,7 +118,7 @@ def test_tampering_that_does_nothing_is_no_violation(rich: Desk) -> None:
 
 
 def test_at_most_five_samples_are_shown(rich: Desk) -> None:
-    with tampering(rich, "DELETE FROM webhook.events") as admin:
+    with tampering(rich, "DELETE FROM webhook.events WHERE mod(seq, 2) = 1") as admin:
         (row,) = admin.execute(
             "SELECT * FROM payrail.audit_report() WHERE invariant = 'missing_events'"
         )
@@ -154,7 +160,7 @@ TAMPERINGS: list[tuple[str, str]] = [
     ("broken_chain", f"UPDATE ledger.entries SET hash = sha256('x') WHERE {MINE} AND seq = 2"),
     (
         "broken_chain",
-        f"UPDATE ledger.entries e SET hash = ledger.entry_hash(NULL, e) WHERE {MINE} AND seq = 2",
+        f"UPDATE ledger.entries e SET hash = {REHASHED} WHERE {MINE} AND seq = 2",
     ),
     # signs
     (
@@ -242,17 +248,17 @@ TAMPERINGS: list[tuple[str, str]] = [
         f"UPDATE payout.payouts SET failure_code = 'account_frozen' WHERE {FAILED}",
     ),
     # history
-    ("broken_history", f"DELETE FROM payout.history WHERE {SETTLED} AND seq = 2"),
-    ("broken_history", f"DELETE FROM payout.history WHERE {SETTLED} AND seq = 3"),
-    ("broken_history", f"DELETE FROM payout.history WHERE {SETTLED}"),
+    ("broken_history", f"DELETE FROM webhook.events WHERE {SETTLED} AND payout_version = 2"),
+    ("broken_history", f"DELETE FROM webhook.events WHERE {SETTLED} AND payout_version = 3"),
+    ("broken_history", f"DELETE FROM webhook.events WHERE {SETTLED}"),
     ("broken_history", f"DELETE FROM payout.payouts WHERE {SETTLED}"),
     (
         "broken_history",
-        f"UPDATE payout.history SET to_status = 'failed' WHERE {SETTLED} AND seq = 3",
+        f"UPDATE webhook.events SET to_status = 'failed' WHERE {SETTLED} AND payout_version = 3",
     ),
     (
         "broken_history",
-        f"UPDATE payout.history SET from_status = 'pending' WHERE {SETTLED} AND seq = 3",
+        f"UPDATE webhook.events SET from_status = 'pending' WHERE {SETTLED} AND payout_version = 3",
     ),
     ("broken_history", f"UPDATE payout.payouts SET version = 9 WHERE {PENDING}"),
     (
@@ -262,8 +268,10 @@ TAMPERINGS: list[tuple[str, str]] = [
     (
         "broken_history",
         (
-            "INSERT INTO payout.history (merchant_id, payout_id, seq, created_at, to_status, actor)"
-            " VALUES (%(merchant_id)s, uuidv7(), 1, now(), 'pending', 'me')"
+            "INSERT INTO webhook.events"
+            " (merchant_id, seq, type, payout_id, payout_version, created_at, to_status, actor)"
+            " SELECT %(merchant_id)s, max(seq) + 1, 'payout.created', uuidv7(), 1, now(),"
+            f" 'pending', 'me' FROM webhook.events WHERE {MINE}"
         ),
     ),
     # events
@@ -272,7 +280,7 @@ TAMPERINGS: list[tuple[str, str]] = [
         "missing_events",
         (
             f"DELETE FROM webhook.events WHERE {MINE}"
-            f" AND seq = (SELECT max(seq) FROM webhook.events WHERE {MINE})"
+            f" AND seq = (SELECT max(seq) - 1 FROM webhook.events WHERE {MINE})"
         ),
     ),
     (
@@ -280,16 +288,7 @@ TAMPERINGS: list[tuple[str, str]] = [
         f"UPDATE webhook.events SET type = 'payout.failed' WHERE {SETTLED} AND payout_version = 3",
     ),
     ("missing_events", f"UPDATE webhook.events SET seq = seq + 1000 WHERE {PENDING}"),
-    ("missing_events", f"UPDATE webhook.events SET payout_id = NULL WHERE {PENDING}"),
-    (
-        "missing_events",
-        (
-            "INSERT INTO webhook.events (merchant_id, seq, type, payout_id, payout_version)"
-            " SELECT merchant_id,"
-            " (SELECT max(seq) + 1 FROM webhook.events m WHERE m.merchant_id = e.merchant_id),"
-            f" type, payout_id, payout_version FROM webhook.events e WHERE {PENDING}"
-        ),
-    ),
+    ("broken_history", f"UPDATE webhook.events SET payout_id = uuidv7() WHERE {PENDING}"),
     # idempotency
     ("broken_idempotency", f"DELETE FROM payout.idempotency_keys WHERE {PENDING}"),
     ("broken_idempotency", f"DELETE FROM payout.payouts WHERE {PENDING}"),
@@ -307,6 +306,7 @@ TAMPERINGS: list[tuple[str, str]] = [
         ),
     ),
     # what a state must show
+    ("unproven_status", f"UPDATE payout.payouts SET failure_code = 'odd' WHERE {FAILED}"),
     ("unproven_status", f"UPDATE payout.payouts SET utr = NULL WHERE {SETTLED}"),
     ("unproven_status", f"UPDATE payout.payouts SET failure_code = NULL WHERE {FAILED}"),
     ("unproven_status", f"UPDATE payout.payouts SET return_code = NULL WHERE {RETURNED}"),
@@ -316,6 +316,13 @@ TAMPERINGS: list[tuple[str, str]] = [
     (
         "overdue_work",
         f"UPDATE payout.payouts SET next_action_at = now() - INTERVAL '301 s' WHERE {PENDING}",
+    ),
+    (
+        "overdue_work",
+        (
+            "UPDATE payout.payouts SET unknown_reason = NULL, updated_at = now() - INTERVAL '301 s'"
+            f" WHERE {PROCESSING}"
+        ),
     ),
 ]
 
@@ -378,7 +385,7 @@ def test_a_row_rewritten_with_a_fitting_hash_is_still_found(rich: Desk) -> None:
     with tampering(
         rich,
         f"UPDATE ledger.entries SET reference = 'x' WHERE {MINE} AND seq = 1;"
-        f"UPDATE ledger.entries e SET hash = ledger.entry_hash(NULL, e) WHERE {MINE} AND seq = 1",
+        f"UPDATE ledger.entries e SET hash = {REHASHED} WHERE {MINE} AND seq = 1",
     ) as admin:
         found = violations(admin)
     assert found.keys() == {"broken_chain"}
@@ -389,8 +396,8 @@ DEFINITIONS: list[tuple[str, str]] = [
     (
         "function merchant.lock_merchant(uuid)",
         (
-            "CREATE OR REPLACE FUNCTION merchant.lock_merchant(p_merchant_id uuid) RETURNS void"
-            " LANGUAGE plpgsql AS 'BEGIN END'"
+            "CREATE OR REPLACE FUNCTION merchant.lock_merchant(p_merchant_id uuid)"
+            " RETURNS timestamptz LANGUAGE sql RETURN now()"
         ),
     ),
     (
@@ -433,7 +440,10 @@ DEFINITIONS: list[tuple[str, str]] = [
     ),
     (
         "trigger spy on payout.payouts",
-        "CREATE TRIGGER spy AFTER INSERT ON payout.payouts EXECUTE FUNCTION ledger.refuse_change()",
+        (
+            "CREATE TRIGGER spy AFTER INSERT ON payout.payouts"
+            " EXECUTE FUNCTION merchant.refuse_change()"
+        ),
     ),
     (
         "constraint payouts_merchant_id_bank_account_id_fkey on payout.payouts",
@@ -485,8 +495,22 @@ BACK_DOORS: dict[str, str] = {
         "ALTER DOMAIN ledger.amount ADD CONSTRAINT amount_bounded CHECK (VALUE > -100)"
     ),
     "a column's grant": "GRANT UPDATE (available) ON ledger.entries TO payrail_api",
-    "a rule": "CREATE RULE forget AS ON INSERT TO payout.history DO INSTEAD NOTHING",
+    "a rule": "CREATE RULE forget AS ON INSERT TO webhook.events DO INSTEAD NOTHING",
     "a member of the owner": "GRANT payrail_owner TO payrail_api",
+    "a role that can write all": "GRANT pg_write_all_data TO payrail_api",
+    "a role's settings": "ALTER ROLE payrail_api SET synchronous_commit = off",
+    "another final no": "INSERT INTO payout.failure_codes VALUES ('odd', 'rail', TRUE, 'x', 'x')",
+    "another kind of entry": (
+        "INSERT INTO ledger.kinds VALUES ('gift', 'external', 'available', FALSE)"
+    ),
+    "everybody's settings": (
+        "DO $$ BEGIN EXECUTE"
+        " 'ALTER DATABASE ' || current_database() || ' SET synchronous_commit = off'; END $$"
+    ),
+    "the job queue's code": (
+        "CREATE FUNCTION procrastinate.more() RETURNS int LANGUAGE sql RETURN 1"
+    ),
+    "a grant on the job queue": "GRANT SELECT ON procrastinate.procrastinate_jobs TO PUBLIC",
 }
 
 

@@ -41,21 +41,27 @@ class Mutant:
     file: str | None = None
     replace: tuple[tuple[str, str], ...] = ()
     statement: str = ""
+    also: tuple[tuple[str, str, str], ...] = ()
 
     def sql(self) -> str:
         """Return what makes the mutant of a sound database."""
-        if self.file is None:
-            return self.statement
-        text = (SQL / self.file).read_text()
-        for old, new in self.replace:
-            assert text.count(old) == 1, f"{self.file} no longer has: {old}"
-            text = text.replace(old, new)
-        return text
+        texts = [] if self.file is None else [damaged(self.file, self.replace)]
+        texts += [damaged(file, ((old, new),)) for file, old, new in self.also]
+        return "\n".join(texts) or self.statement
 
 
-READ_BALANCE = """SELECT b.available INTO v_available
-        FROM payrail.balances b
-        WHERE b.merchant_id = p_merchant_id AND b.currency = v_request.currency;"""
+def damaged(file: str, replace: tuple[tuple[str, str], ...]) -> str:
+    """Return a file of sql/ with texts replaced, each of which it must have once."""
+    text = (SQL / file).read_text()
+    for old, new in replace:
+        assert text.count(old) == 1, f"{file} no longer has: {old}"
+        text = text.replace(old, new)
+    return text
+
+
+READ_BALANCE = """SELECT p.available INTO v_available
+    FROM ledger.positions p
+    WHERE p.merchant_id = p_merchant_id AND p.currency = p_request.currency;"""
 
 MUTANTS: Final = [
     Mutant(
@@ -67,16 +73,23 @@ MUTANTS: Final = [
     Mutant(
         "the balance is read before the lock",
         (races.test_the_balance_is_spent_exactly_once,),
-        "payrail/create_payouts.sql",
+        "payrail/create_payout.sql",
         (
-            (READ_BALANCE, "PERFORM 1;"),
             (
-                "PERFORM merchant.lock_merchant(p_merchant_id);",
+                "    v_now := merchant.lock_merchant(p_merchant_id);",
                 (
-                    "SELECT b.available INTO v_available FROM payrail.balances b"
-                    " WHERE b.merchant_id = p_merchant_id AND b.currency = 'INR';"
-                    " PERFORM merchant.lock_merchant(p_merchant_id);"
+                    "    PERFORM set_config('mutant.available', p.available::text, TRUE)"
+                    " FROM ledger.positions p"
+                    " WHERE p.merchant_id = p_merchant_id AND p.currency = p_currency;"
+                    " v_now := merchant.lock_merchant(p_merchant_id);"
                 ),
+            ),
+        ),
+        also=(
+            (
+                "payrail/answer_request.sql",
+                READ_BALANCE,
+                "v_available := current_setting('mutant.available');",
             ),
         ),
     ),
@@ -84,25 +97,25 @@ MUTANTS: Final = [
         "claiming does not lock",
         (races.test_a_payout_has_one_claimer,),
         "payrail/claim_payouts.sql",
-        (("PERFORM merchant.lock_merchant(p_merchant_id);", ""),),
+        (("v_now := merchant.lock_merchant(p_merchant_id);", "v_now := clock_timestamp();"),),
     ),
     Mutant(
         "the balance is not checked",
         (payouts.test_two_payouts_of_sixty_from_a_hundred,),
-        "payrail/create_payouts.sql",
-        (("ELSIF v_available < v_request.amount THEN", "ELSIF FALSE THEN"),),
+        "payrail/answer_request.sql",
+        (("ELSIF v_available < p_request.amount THEN", "ELSIF FALSE THEN"),),
     ),
     Mutant(
         "the balance is checked off by one",
         (payouts.test_all_of_the_balance_can_be_paid_out_and_not_a_paisa_more,),
-        "payrail/create_payouts.sql",
-        (("v_available < v_request.amount", "v_available <= v_request.amount"),),
+        "payrail/answer_request.sql",
+        (("v_available < p_request.amount", "v_available <= p_request.amount"),),
     ),
     Mutant(
         "the fingerprint is not compared",
         (idempotency.test_another_amount_under_the_key_is_refused,),
-        "payrail/create_payouts.sql",
-        (("IF v_stored.fingerprint = v_fingerprint THEN", "IF TRUE THEN"),),
+        "payrail/answer_request.sql",
+        (("IF v_known_fingerprint <> v_fingerprint THEN", "IF FALSE THEN"),),
     ),
     Mutant(
         "the fingerprint leaves the reference out",
@@ -113,12 +126,12 @@ MUTANTS: Final = [
     Mutant(
         "rejections are not stored",
         (idempotency.test_a_rejection_for_lack_of_money_is_stored,),
-        "payrail/create_payouts.sql",
+        "payrail/answer_request.sql",
         (
             (
                 "INSERT INTO payout.idempotency_keys",
                 (
-                    "IF v_payout_id IS NULL THEN RETURN NEXT; CONTINUE; END IF;"
+                    "IF v_answer.status <> 201 THEN RETURN v_answer; END IF;"
                     " INSERT INTO payout.idempotency_keys"
                 ),
             ),
@@ -127,13 +140,16 @@ MUTANTS: Final = [
     Mutant(
         "a replay shows the payout as it is now",
         (partial(idempotency.test_the_first_answer_stays_when_the_payout_moves_on, end="failed"),),
-        "payrail/create_payouts.sql",
+        "payrail/answer_request.sql",
         (
             (
-                "body := v_stored.body;",
+                "        RETURN v_answer;\n    END IF;\n\n    v_answer.status := 422;",
                 (
-                    "SELECT payrail.payout_json(p) INTO body FROM payrail.payouts p"
-                    " WHERE p.merchant_id = p_merchant_id AND p.payout_id = v_stored.payout_id;"
+                    "        SELECT payrail.payout_json(p) INTO v_answer.body"
+                    " FROM payrail.payouts p"
+                    " WHERE p.merchant_id = p_merchant_id"
+                    " AND p.payout_id = (v_answer.body ->> 'id')::uuid;"
+                    "        RETURN v_answer;\n    END IF;\n\n    v_answer.status := 422;"
                 ),
             ),
         ),
@@ -141,7 +157,7 @@ MUTANTS: Final = [
     Mutant(
         "any merchant's bank account will do",
         (payouts.test_another_merchants_bank_account_can_not_be_paid,),
-        "payrail/create_payouts.sql",
+        "payrail/answer_request.sql",
         (("a.merchant_id = p_merchant_id AND a.bank_account_id", "a.bank_account_id"),),
     ),
     Mutant(
@@ -238,7 +254,7 @@ MUTANTS: Final = [
     Mutant(
         "a replica's session skips a guard",
         (roles.test_every_guard_is_always_on,),
-        statement="ALTER TABLE payout.history ENABLE TRIGGER refuse_change",
+        statement="ALTER TABLE webhook.events ENABLE TRIGGER refuse_change",
     ),
     Mutant(
         "a DBA can write into the ledger",
@@ -250,7 +266,7 @@ MUTANTS: Final = [
         "the hash leaves the amount out",
         (ledger.test_the_hash_is_sha256_over_the_previous_one_and_every_column,),
         "ledger/entry_hash.sql",
-        (("|| int8send((p_entry).amount)", ""),),
+        (("            p_amount,\n", ""),),
     ),
     Mutant(
         "a transition has no event",

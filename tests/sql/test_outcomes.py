@@ -80,6 +80,35 @@ def check_paid_contradicts(desk: Desk, status: str) -> None:
     assert detail(caught.value)["current_status"] == status
 
 
+def test_an_operator_can_keep_what_contradicts(desk: Desk) -> None:
+    """The single doors raise, and an error keeps nothing; their batch forms answer and keep it."""
+    payout_id = desk.payout("failed")
+    with desk.refused("PR202") as caught:
+        desk.settle(payout_id, "LATE")
+    assert "batch form" in str(caught.value.diag.message_hint)
+    (row,) = desk.sql(
+        "payrail_operator",
+        "SELECT s.effect FROM payrail.settle_payouts("
+        "%s, ARRAY[ROW(%s, 'LATE', NULL)::payrail.settlement]) s",
+        [desk.merchant_id, payout_id],
+    )
+    assert row["effect"] == "contradicted"
+    assert evidence(desk, payout_id)[-1]["code"] == "LATE"
+
+
+@pytest.mark.parametrize(
+    ("role", "door"),
+    [
+        ("payrail_api", "create_payouts"),
+        ("payrail_worker", "settle_payouts"),
+        ("payrail_worker", "fail_payouts"),
+    ],
+)
+def test_no_batch_is_not_an_empty_batch(desk: Desk, role: str, door: str) -> None:
+    with desk.refused("PR111"):
+        desk.sql(role, f"SELECT * FROM payrail.{door}(%(merchant_id)s, NULL)")
+
+
 @pytest.mark.parametrize("status", ["pending", *ENDED])
 def test_a_payment_of_what_is_not_processing_is_kept_and_changes_nothing(
     desk: Desk, status: str

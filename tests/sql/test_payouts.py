@@ -381,7 +381,6 @@ def test_a_state_carries_what_it_must(desk: Desk, before: str, assignments: str)
 @pytest.mark.parametrize(
     "assignments",
     [
-        "status = 'failed', next_action_at = NULL, failure_code = 'no_such_code'",
         "status = 'settled', next_action_at = NULL, settled_at = now(), utr = ''",
         f"status = 'settled', next_action_at = NULL, settled_at = now(), utr = '{'U' * 36}'",
         "status = 'lost'",
@@ -389,8 +388,18 @@ def test_a_state_carries_what_it_must(desk: Desk, before: str, assignments: str)
 )
 def test_a_proof_is_well_formed(desk: Desk, assignments: str) -> None:
     payout_id = desk.payout("processing")
-    with desk.refused("23503", "23514"):
+    with desk.refused("23514"):
         change(desk, payout_id, assignments)
+
+
+def test_only_a_listed_code_fails_a_payout(desk: Desk) -> None:
+    payout_id = desk.payout("processing")
+    with desk.refused("PR904"):
+        change(
+            desk,
+            payout_id,
+            "status = 'failed', next_action_at = NULL, failure_code = 'no_such_code'",
+        )
 
 
 # ------------------------------------------------------------------------------------ the alarm
@@ -407,6 +416,20 @@ def test_a_created_payout_has_one_alarm_waiting(desk: Desk) -> None:
         [],
     )
     assert row["jobs"] == 1
+
+
+def test_nothing_new_is_no_alarm(own_desk: Desk) -> None:
+    """A rejection has no work in it, and the work of a replay is done."""
+    desk = own_desk
+    desk.create("k")
+    desk.sql("payrail_worker", "SET search_path = procrastinate, pg_catalog", [])
+    desk.sql("payrail_worker", "DELETE FROM procrastinate.procrastinate_jobs", [])
+    desk.create("k")
+    desk.create("poor", 10**12)
+    desk.create_batch(
+        ("k", 1000, "INR", ACCOUNT, None, None), ("p", 10**12, "INR", ACCOUNT, None, None)
+    )
+    assert not desk.sql("payrail_worker", "SELECT FROM procrastinate.procrastinate_jobs", [])
 
 
 def test_the_alarm_never_blocks_a_create(own_desk: Desk) -> None:

@@ -60,8 +60,8 @@ FUNCTIONS = {
     # the worker
     "payrail.due_merchants": WORKER | OPERATOR,
     "payrail.claim_payouts": WORKER,
-    "payrail.settle_payouts": WORKER,
-    "payrail.fail_payouts": WORKER,
+    "payrail.settle_payouts": WORKER | OPERATOR,
+    "payrail.fail_payouts": WORKER | OPERATOR,
     "payrail.postpone_payouts": WORKER,
     "sandbox.submit": WORKER,
     "sandbox.enquire": WORKER,
@@ -82,11 +82,9 @@ FUNCTIONS = {
     "payrail.actor": NOBODY,
     "payrail.raise_effect": NOBODY,
     "merchant.lock_merchant": NOBODY,
-    "ledger.refuse_change": NOBODY,
+    "merchant.refuse_change": NOBODY,
+    "payrail.answer_request": NOBODY,
     # what views call is called as whoever reads them
-    "ledger.debit_account": READERS,
-    "ledger.credit_account": READERS,
-    "ledger.change_of": AUDITOR,
     "ledger.entry_hash": AUDITOR,
     "payout.has_its_proof": AUDITOR,
     "ledger.continue_chain": NOBODY,
@@ -134,6 +132,8 @@ SELECTS = {
     "merchant.bank_accounts": NOBODY,
     "ledger.currencies": NOBODY,
     "ledger.entries": NOBODY,
+    "ledger.kinds": NOBODY,
+    "ledger.positions": NOBODY,
     "webhook.events": NOBODY,
     "payout.transitions": NOBODY,
     "payout.failure_codes": NOBODY,
@@ -393,9 +393,14 @@ def test_views_can_not_be_written_through(desk: Desk) -> None:
 APPEND_ONLY = (
     "ledger.entries",
     "webhook.events",
-    "payout.history",
     "payout.idempotency_keys",
     "rail.evidence",
+)
+NEVER_DELETED = (
+    "payout.payouts",
+    "merchant.merchants",
+    "merchant.bank_accounts",
+    "merchant.api_keys",
 )
 
 
@@ -409,7 +414,7 @@ def full(own_desk: Desk) -> Desk:
 
 @pytest.mark.parametrize("replication", ["origin", "replica"])
 @pytest.mark.parametrize("role", ["admin", "payrail_owner"])
-@pytest.mark.parametrize("table", [*APPEND_ONLY, "payout.payouts"])
+@pytest.mark.parametrize("table", [*APPEND_ONLY, *NEVER_DELETED])
 def test_a_record_is_never_removed(full: Desk, role: str, table: str, replication: str) -> None:
     """As superuser, and with ordinary triggers switched off, too."""
     pretend(full, role, replication)
@@ -434,6 +439,26 @@ def test_a_record_is_never_altered(full: Desk, role: str, table: str, replicatio
 
 
 @pytest.mark.parametrize("replication", ["origin", "replica"])
+@pytest.mark.parametrize("role", ["admin", "payrail_owner"])
+@pytest.mark.parametrize(
+    ("table", "assignment"),
+    [
+        ("merchant.bank_accounts", "account_number = '99999999'"),
+        ("merchant.bank_accounts", "ifsc = 'EVIL0000001'"),
+        ("merchant.bank_accounts", "holder_name = 'Mallory'"),
+        ("merchant.api_keys", "scopes = scopes[:1]"),
+        ("merchant.api_keys", "key_hash = sha256('known')"),
+    ],
+)
+def test_where_money_goes_and_who_may_ask_is_never_rewritten(
+    full: Desk, role: str, table: str, assignment: str, replication: str
+) -> None:
+    pretend(full, role, replication)
+    with full.refused("PR501"):
+        full.sql(role, f"UPDATE {table} SET {assignment} WHERE merchant_id = %(merchant_id)s")
+
+
+@pytest.mark.parametrize("replication", ["origin", "replica"])
 @pytest.mark.parametrize("table", ["ledger.entries", "payout.payouts"])
 def test_a_dba_moves_no_money_past_the_doors(full: Desk, table: str, replication: str) -> None:
     pretend(full, "admin", replication)
@@ -447,11 +472,9 @@ INSERTS = {
     "payout.payouts": "INSERT INTO payout.payouts"
     " (merchant_id, payout_id, status, amount, currency, bank_account_id, next_action_at, actor)"
     " VALUES (%(merchant_id)s, uuidv7(), 'pending', 1, 'INR', 'demo-bank-account', now(), 'me')",
-    "payout.history": "INSERT INTO payout.history"
-    " (merchant_id, payout_id, seq, created_at, to_status, actor)"
-    " VALUES (%(merchant_id)s, uuidv7(), 1, now(), 'pending', 'me')",
-    "webhook.events": "INSERT INTO webhook.events (merchant_id, seq, type)"
-    " VALUES (%(merchant_id)s, 1000, 'payout.settled')",
+    "webhook.events": "INSERT INTO webhook.events"
+    " (merchant_id, seq, type, payout_id, payout_version, created_at, to_status, actor)"
+    " VALUES (%(merchant_id)s, 1000, 'payout.created', uuidv7(), 1, now(), 'pending', 'me')",
     "payout.idempotency_keys": "INSERT INTO payout.idempotency_keys"
     " (merchant_id, idempotency_key, fingerprint, status, body)"
     " VALUES (%(merchant_id)s, 'forged', '', 422, '{}')",

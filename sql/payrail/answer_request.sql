@@ -1,0 +1,95 @@
+-- Promises: one answer to one request. A payout is accepted only if its amount is available in the statement that reads
+-- the balance after the lock, and then the money is held at once. The first answer to an idempotency key is stored and
+-- given again word for word; a rejection is stored too, so that a retry can't turn into a surprise payment later. An
+-- invalid request is answered and not stored.
+-- Lock: expects the merchant's.
+CREATE OR REPLACE FUNCTION payrail.answer_request(p_merchant_id uuid, p_request payrail.payout_request, p_now timestamptz, p_actor text)
+RETURNS payrail.answer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_answer payrail.answer;
+    v_problem text;
+    v_fingerprint bytea;
+    v_known_fingerprint bytea;
+    v_available bigint;
+    v_payout payrail.payouts;
+BEGIN
+    v_answer.replayed := FALSE;
+
+    -- invalid: answered, not stored
+    v_problem := payout.request_problem(
+        p_request.idempotency_key, p_request.amount, p_request.bank_account_id, p_request.reference, p_request.metadata
+    );
+    IF v_problem IS NOT NULL THEN
+        v_answer.body := payrail.problem(v_problem);
+        v_answer.status := v_answer.body ->> 'status';
+        RETURN v_answer;
+    END IF;
+
+    -- a key seen before: its first answer again
+    v_fingerprint := payout.request_fingerprint(
+        p_request.amount, p_request.currency, p_request.bank_account_id, p_request.reference, p_request.metadata
+    );
+    SELECT
+        k.status,
+        k.body,
+        TRUE,
+        k.fingerprint
+    INTO v_answer.status, v_answer.body, v_answer.replayed, v_known_fingerprint
+    FROM payout.idempotency_keys k
+    WHERE k.merchant_id = p_merchant_id AND k.idempotency_key = p_request.idempotency_key;
+    IF FOUND THEN
+        IF v_known_fingerprint <> v_fingerprint THEN
+            RETURN ROW(422, payrail.problem('idempotency_key_reused'), FALSE)::payrail.answer;
+        END IF;
+        RETURN v_answer;
+    END IF;
+
+    v_answer.status := 422;
+    v_answer.replayed := FALSE;
+    SELECT p.available INTO v_available
+    FROM ledger.positions p
+    WHERE p.merchant_id = p_merchant_id AND p.currency = p_request.currency;
+    IF NOT FOUND THEN
+        v_available := 0;
+        IF NOT EXISTS (SELECT FROM ledger.currencies c WHERE c.currency = p_request.currency) THEN
+            v_answer.body := payrail.problem('currency_unknown');
+            RETURN v_answer;
+        END IF;
+    END IF;
+
+    PERFORM
+    FROM merchant.bank_accounts a
+    WHERE a.merchant_id = p_merchant_id AND a.bank_account_id = p_request.bank_account_id AND a.archived_at IS NULL;
+
+    IF NOT FOUND THEN
+        v_answer.body := payrail.problem('bank_account_not_found');
+    ELSIF v_available < p_request.amount THEN
+        v_answer.body := payrail.problem(
+            'insufficient_funds',
+            format(
+                'available balance %s is less than the amount %s (minor units of %s)',
+                v_available, p_request.amount, p_request.currency
+            )
+        );
+    ELSE
+        INSERT INTO payout.payouts (
+            merchant_id, payout_id, status, amount, currency, bank_account_id, reference, metadata, next_action_at, actor
+        ) VALUES (
+            p_merchant_id, uuidv7(), 'pending', p_request.amount, p_request.currency, p_request.bank_account_id,
+            p_request.reference, p_request.metadata, p_now, payrail.actor(p_actor)
+        ) RETURNING * INTO v_payout;
+        v_answer.status := 201;
+        v_answer.body := payrail.payout_json(v_payout);
+    END IF;
+
+    INSERT INTO payout.idempotency_keys (merchant_id, idempotency_key, fingerprint, payout_id, status, body)
+    VALUES (
+        p_merchant_id, p_request.idempotency_key, v_fingerprint, v_payout.payout_id, v_answer.status, v_answer.body
+    );
+    RETURN v_answer;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.answer_request IS 'Answers one request for a payout of a locked merchant: the step that create_payout and create_payouts share.';
