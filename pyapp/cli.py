@@ -13,6 +13,7 @@ import getpass
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -45,6 +46,7 @@ _SCOPES: Final = ("read", "payouts:create")
 _PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr", "created_at")
 _KEY: Final = ("api_key_id", "prefix", "name", "scopes", "expires_at", "revoked_at", "last_used_at")
 _ACCOUNT: Final = ("id", "holder_name", "account_number", "ifsc", "rail", "archived_at")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 _SNAPSHOT: Final = (
     "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
 )
@@ -72,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(arguments)
     if rest and args.run is not _psql:
         parser.error(f"unknown argument {rest[0]!r}: see payrail --help")
+    for name, value in vars(args).items():
+        if isinstance(value, str) and _SURROGATE.search(value):
+            parser.error(f"argument {name}: {value!r} is not UTF-8")
     args.rest = rest
     try:
         return int(args.run(settings.load(), args) or 0)

@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg import AsyncConnection, errors
 from psycopg.rows import AsyncRowFactory, TupleRow
 from psycopg.types.string import TextLoader
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 Pool: TypeAlias = AsyncConnectionPool[AsyncConnection[TupleRow]]
 T = TypeVar("T")
 
 _TIMEOUT: Final = 3.0  # seconds; long enough for PostgreSQL to come back from a crash
+_AT_ONCE: Final = 4  # a merchant's; the API's pool has 16 connections, the worker's 8
 _running: Final[set[asyncio.Task[Any]]] = set()
+_places: Final[WeakValueDictionary[UUID, asyncio.Semaphore]] = WeakValueDictionary()
 
 
 def open_pool(conninfo: str, *, name: str, max_size: int = 16) -> Pool:
@@ -55,6 +60,26 @@ def open_pool(conninfo: str, *, name: str, max_size: int = 16) -> Pool:
 async def _configure(connection: AsyncConnection[TupleRow]) -> None:
     """Pass json on as the text that the API answers; jsonb is decoded as usual."""
     connection.adapters.register_loader("json", TextLoader)
+
+
+@asynccontextmanager
+async def turn(merchant_id: UUID) -> AsyncIterator[None]:
+    """Hold one of a merchant's few places at the database.
+
+    So a merchant whose lock somebody holds can't take the connections of all the others. Whoever
+    waits 3 s gets psycopg_pool.PoolTimeout, as for a connection.
+    """
+    places = _places.setdefault(merchant_id, asyncio.Semaphore(_AT_ONCE))
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            await places.acquire()
+    except TimeoutError:
+        message = f"too many calls of merchant {merchant_id} at once"
+        raise PoolTimeout(message) from None
+    try:
+        yield
+    finally:
+        places.release()
 
 
 async def call(

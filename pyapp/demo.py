@@ -8,6 +8,7 @@ other end is here: when this process is killed, the pipe ends and so do they.
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.client
 import os
 import shlex
@@ -28,6 +29,7 @@ from pyapp.settings import ROOT, Settings
 
 _CHILDREN: Final = {"serve": "API", "work": "worker"}
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LAST_PORT: Final = 65535
 _PATIENCE: Final = 10.0  # seconds
 _LOOK: Final = 2.0
 
@@ -56,13 +58,16 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _free_port(settings: Settings) -> int:
-    """Return the port to serve at; DemoError if somebody else has it."""
+    """Return the port to serve at; DemoError if it can't be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.create_server((settings.host, settings.port), family=family) as listener:
             return int(listener.getsockname()[1])
     except OSError as exc:
-        message = f"port {settings.port} is taken: try PORT={settings.port + 1} make demo"
+        message = f"can't listen on {settings.host}:{settings.port}: {exc.strerror}"
+        if exc.errno == errno.EADDRINUSE:
+            other = settings.port + (1 if settings.port < _LAST_PORT else -1)
+            message = f"port {settings.port} is taken: try PORT={other} make demo"
         raise DemoError(message) from exc
 
 

@@ -124,16 +124,20 @@ class Server:
         return folder / "pginstall" / "bin" / name
 
     def _own(self, folder: Path) -> None:
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700, parents=True)
-        status = folder.lstat()  # in /tmp anybody could have put a link there
-        ours = status.st_uid in {os.geteuid(), self._account().pw_uid}
-        if not (ours and stat.S_ISDIR(status.st_mode)):
-            message = f"{folder} belongs to somebody else: remove it, or set PAYRAIL_HOME"
-            raise EmbeddedError(message)
-        folder.chmod(0o700)
-        if os.geteuid() == 0:
-            os.chown(folder, self._account().pw_uid, self._account().pw_gid)
+        try:
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700, parents=True)
+            status = folder.lstat()  # in /tmp anybody could have put a link there
+            ours = status.st_uid in {os.geteuid(), self._account().pw_uid}
+            if not (ours and stat.S_ISDIR(status.st_mode)):
+                message = f"{folder} belongs to somebody else: remove it, or set PAYRAIL_HOME"
+                raise EmbeddedError(message)
+            folder.chmod(0o700)
+            if os.geteuid() == 0:
+                os.chown(folder, self._account().pw_uid, self._account().pw_gid)
+        except OSError as exc:
+            message = f"{folder} can't be written to ({exc.strerror}): set PAYRAIL_HOME"
+            raise EmbeddedError(message) from exc
 
     def _account(self) -> pwd.struct_passwd:
         try:

@@ -39,6 +39,13 @@ _SCHEMAS: Final[tuple[LiteralString, ...]] = (
 # What sql/roles.sql makes, which only an administrator runs; payrail_migrator needs it to be there.
 _MAY_CREATE: Final = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
+# A connection of before holds statements prepared with types that are gone: it would fail for ever.
+_HANG_UP: Final = r"""
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database() AND usename LIKE 'payrail\_%' AND pid <> pg_backend_pid()
+"""
+
 
 class NotADemoError(Exception):
     """The database was not created as a demo, so the demo's data has no place in it."""
@@ -101,6 +108,10 @@ def reset(settings: Settings, *, say: Callable[[str], None] = print) -> None:
             message = f"this installation {reason}: only a demo can be reset"
             raise NotADemoError(message)
         _drop(guard)
+        try:
+            guard.execute(_HANG_UP)
+        except errors.InsufficientPrivilege:  # an administrator who is no superuser
+            say("restart the API and the workers: you may not end their connections")
     create(settings, say=say)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -20,6 +21,7 @@ ROLES: Final = (
     "payrail_auditor",
     "payrail_migrator",
 )
+_LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class InvalidSettingError(Exception):
@@ -75,7 +77,7 @@ class Settings:
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; InvalidSettingError names the variable that can't be used."""
     return Settings(
-        database_url=environ.get("DATABASE_URL") or None,
+        database_url=_database_url(environ),
         host=environ.get("HOST", "127.0.0.1"),
         port=_integer(environ, "PORT", 8000, 0, 65535),
         home=Path(environ.get("PAYRAIL_HOME") or ROOT / ".payrail").resolve(),
@@ -88,8 +90,26 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         },
         reset_data=environ.get("RESET_DATA", "") not in {"", "0"},
         sandbox_seed=_integer(environ, "SANDBOX_SEED", 1, 0, 2**63 - 1),
-        log_level=environ.get("LOG_LEVEL", "INFO").upper(),
+        log_level=_log_level(environ),
     )
+
+
+def _database_url(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("DATABASE_URL") or None
+    try:
+        conninfo_to_dict(url or "")
+    except (ProgrammingError, UnicodeError):  # libpq's own words would show the password
+        message = "DATABASE_URL must be like postgresql://user:password@host/database"
+        raise InvalidSettingError(message) from None
+    return url
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    level = (environ.get("LOG_LEVEL") or "INFO").upper()
+    if level not in _LOG_LEVELS:
+        message = f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}, not {level!r}"
+        raise InvalidSettingError(message)
+    return level
 
 
 def _integer(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -157,11 +157,11 @@ class Desk:
         )
 
     def make_due(self, payout_id: UUID) -> None:
-        """Let the time come at which a payout is to be asked about."""
+        """Let the time come at which a processing payout is to be asked about."""
         self.sql(
             "payrail_owner",
             "UPDATE payout.payouts SET next_action_at = clock_timestamp()"
-            " WHERE merchant_id = %s AND payout_id = %s",
+            " WHERE merchant_id = %s AND payout_id = %s AND status = 'processing'",
             [self.merchant_id, payout_id],
         )
 

@@ -27,7 +27,7 @@ from uuid import UUID
 import psycopg
 
 from pyapp import doors, log
-from pyapp.database import Pool
+from pyapp.database import Pool, turn
 from pyapp.rails.rail import Answer, Instruction, NotFound, Paid, Rail, Refused, Unknown
 
 LEASE: Final = timedelta(seconds=30)
@@ -96,11 +96,13 @@ class Dispatcher:
         """Take one claim through its life; return how many payouts it had."""
         started = _Moment()
         try:
-            claims = await doors.claim_payouts(
-                self._db, merchant_id, limit=CLAIM_LIMIT, lease=LEASE, actor=self._actor
-            )
+            async with turn(merchant_id):
+                claims = await doors.claim_payouts(
+                    self._db, merchant_id, limit=CLAIM_LIMIT, lease=LEASE, actor=self._actor
+                )
             answers = await self._answers(claims, started)
-            await self._record(merchant_id, claims, answers)
+            async with turn(merchant_id):
+                await self._record(merchant_id, claims, answers)
         except Exception as exc:  # noqa: BLE001  # one merchant's trouble is not the others'
             log.failure("dispatch failed", exc, merchant_id=merchant_id)
             await asyncio.sleep(PATIENCE)

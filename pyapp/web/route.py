@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pyapp import doors
-from pyapp.database import Pool
+from pyapp.database import Pool, turn
 from pyapp.errors import Problem
 from pyapp.web import decode
 
@@ -66,7 +66,8 @@ class Route(Generic[Q, B]):
         key = decode.idempotency_key(request) if self.idempotent else ""
         query = decode.query(request, self.query)
         body = await decode.body(request, self.body)
-        return await self.handler(Call(db, caller, request, key, query, body))
+        async with turn(caller.merchant_id):
+            return await self.handler(Call(db, caller, request, key, query, body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,11 +119,51 @@ def test_a_wrong_call_is_one_line(call: Payrail, arguments: tuple[str, ...]) -> 
     assert said.error
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eight thousand"),
+        ("LOG_LEVEL", "banana"),
+        ("DATABASE_URL", "postgres//u:sekret@h/x"),
+        ("DATABASE_URL", "postgresql://u:sek%ret@h/x"),
+        ("DATABASE_URL", "postgresql://u:sek\udcffret@h/x"),
+    ],
+)
 def test_a_setting_that_can_not_be_used_is_one_line(
-    call: Payrail, monkeypatch: pytest.MonkeyPatch
+    call: Payrail, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setenv("PORT", "eight thousand")
-    assert "PORT must be a whole number" in call("serve").error
+    monkeypatch.setenv(name, value)
+    error = call("serve").error
+    assert error.startswith(f"{name} must be ")
+    assert "sek" not in error
+
+
+@pytest.mark.parametrize("command", ["serve", "work", "demo"])
+def test_a_folder_that_can_not_be_written_to_is_one_line(
+    call: Payrail, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("PAYRAIL_HOME", "/proc/payrail")
+    monkeypatch.setenv("PORT", "0")
+    error = call(command).error
+    assert error.startswith("/proc/payrail can't be written to")
+    assert error.endswith("set PAYRAIL_HOME")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("merchant", "create", "\udcff"), "name"),
+        (("credit", "Acme", "5", "--reference", "\udcff\udcfe"), "reference"),
+        (("payout", "list", "a\udcff"), "merchant"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_named(
+    call: Payrail, arguments: tuple[str, ...], name: str
+) -> None:
+    said = call(*arguments)
+    assert said.code == 2
+    assert said.error.startswith(f"argument {name}: ")
 
 
 def test_the_module_is_the_command_and_a_closed_pipe_is_no_news(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -14,16 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import msgspec
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from pyapp.demo import DemoError, _free_port
 from pyapp.embedded import Server
-from pyapp.settings import ROOT
+from pyapp.settings import ROOT, Settings
 from tests import servers
 from tests.conftest import Database
+from tests.workers import until
 
 TINY = "api-key-tiny-studio"
 BODY = '{"amount_paise":6000,"bank_account_id":"demo-bank-account"}'
@@ -46,7 +51,7 @@ class Demo:
         self, method: str, path: str, body: str | None = None, **headers: str
     ) -> tuple[int, bytes]:
         """Send one request as Tiny Studio; return the status and the body."""
-        connection = HTTPConnection(self.address, timeout=20)
+        connection = HTTPConnection(self.address, timeout=60)
         given = {"Authorization": f"Api-Key {TINY}", "Content-Type": "application/json"}
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, given | names)
@@ -62,6 +67,11 @@ class Demo:
 
     def pay(self, key: str) -> tuple[int, bytes]:
         return self.request("POST", "/api/v1/payouts/", BODY, Idempotency_Key=key)
+
+    def ended(self) -> bool:
+        """Whether the bank has given its final answer to the only payout."""
+        (only,) = self.get("/api/v1/payouts/")["data"]
+        return only["status"] in {"settled", "failed"}
 
     def children(self) -> dict[str, int]:
         """Return the ids of the processes that it has started, by what they are."""
@@ -83,21 +93,23 @@ class Demo:
         Its children print to the same pipe, so this waits until they are gone too.
         """
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=60)
         return self.process.returncode, rest
 
 
 @dataclass
 class Place:
-    """A folder for a demo's data, and the demos that were started on it."""
+    """A folder for a demo's data, a port, and the demos that were started on them."""
 
     server: Server
+    port: int
     demos: list[Demo] = field(default_factory=list)
 
     @property
     def env(self) -> dict[str, str]:
         programs = {"PAYRAIL_PG_BIN": str(self.server.programs)} if self.server.programs else {}
-        return {**os.environ, "PAYRAIL_HOME": str(self.server.home), "PORT": "0", **programs}
+        home, port = str(self.server.home), str(self.port)
+        return {**os.environ, "PAYRAIL_HOME": home, "PORT": port, **programs}
 
     def start(self, **env: str) -> Demo:
         process = subprocess.Popen(
@@ -126,7 +138,7 @@ class Place:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr
@@ -134,8 +146,12 @@ class Place:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    with servers.folder() as folder, servers.own(folder / "home") as server:
-        place = Place(server)
+    with (
+        servers.port() as port,
+        servers.folder() as folder,
+        servers.own(folder / "home") as server,
+    ):
+        place = Place(server, port)
         try:
             yield place
         finally:
@@ -204,9 +220,10 @@ def test_money_and_payouts_survive_the_end_of_everything(place: Place) -> None:
     first = demo.pay("before")
     parts = demo.children()
     assert set(parts) == {"serve", "work"}
-    for victim in (demo.process.pid, servers.postmaster(place.server), *parts.values()):
+    demo.process.send_signal(signal.SIGSTOP)  # it would stop the rest in order
+    for victim in (*parts.values(), servers.postmaster(place.server), demo.process.pid):
         os.kill(victim, signal.SIGKILL)
-    demo.process.communicate(timeout=30)
+    demo.process.communicate(timeout=60)
 
     again = place.start()
     assert again.pay("before") == first
@@ -230,7 +247,7 @@ def test_nothing_is_left_when_the_parent_alone_is_killed(place: Place) -> None:
 def test_a_part_that_ends_by_itself_ends_the_demo(place: Place, part: str, name: str) -> None:
     demo = place.start()
     os.kill(demo.children()[part], signal.SIGKILL)
-    rest, _ = demo.process.communicate(timeout=30)
+    rest, _ = demo.process.communicate(timeout=60)
     assert demo.process.returncode == 1
     assert rest.endswith(f"error: the {name} ended unexpectedly: all is stopped\n")
     assert not place.server.is_live()
@@ -243,6 +260,28 @@ def test_a_taken_port_is_a_clear_error(place: Place) -> None:
             1,
             f"error: port {port} is taken: try PORT={port + 1} make demo\n",
         )
+    assert not place.server.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("port", "other"), [(65534, 65535), (65535, 65534)], ids=["not the last", "the last"]
+)
+def test_the_port_that_is_suggested_exists(
+    monkeypatch: pytest.MonkeyPatch, port: int, other: int
+) -> None:
+    def taken(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(socket, "create_server", taken)
+    with pytest.raises(DemoError, match=f"port {port} is taken: try PORT={other} make demo"):
+        _free_port(Settings(port=port))
+
+
+def test_an_address_that_is_not_ours_is_a_clear_error(place: Place) -> None:
+    code, said = place.run("demo", env={"HOST": "192.0.2.1"})  # RFC 5737
+    assert code == 1
+    assert said.startswith(f"error: can't listen on 192.0.2.1:{place.port}: Cannot assign")
+    assert said.count("\n") == 1
     assert not place.server.home.exists()
 
 
@@ -263,10 +302,25 @@ def test_reset_data_restores_the_first_state(place: Place) -> None:
 def test_a_reset_under_a_running_demo_is_noticed_by_nobody(place: Place) -> None:
     demo = place.start()
     demo.pay("1")
+    until(demo.ended)
     assert place.run("reset")[0] == 0
     assert demo.get("/api/v1/me/")["available_paise"] == 10_000
     assert demo.pay("1")[0] == 201
+    until(demo.ended)
     assert demo.end(signal.SIGINT)[0] == 0
+
+
+def test_who_may_not_end_connections_is_told_what_to_restart(place: Place) -> None:
+    place.server.start()
+    with psycopg.connect(place.server.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute("CREATE ROLE boss LOGIN CREATEROLE")
+        admin.execute("CREATE DATABASE theirs OWNER boss")
+    url = make_conninfo(place.server.conninfo("theirs"), user="boss")
+    assert place.run("migrate", "--environment", "demo", env={"DATABASE_URL": url})[0] == 0
+    with psycopg.connect(url, user="payrail_worker"):
+        code, said = place.run("reset", env={"DATABASE_URL": url})
+    assert code == 0, said
+    assert "restart the API and the workers" in said
 
 
 def test_the_demo_runs_on_any_server(place: Place, database: Database) -> None:

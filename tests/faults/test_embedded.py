@@ -33,6 +33,22 @@ Server(home=Path(sys.argv[1])).start()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+# starts a server, and gets no further than that initdb is at work
+HALTED = """
+import subprocess, sys, threading
+from pathlib import Path
+from pyapp.embedded import Server
+run = Server._run
+def halt(server, name, *arguments):
+    if name != "initdb":
+        return run(server, name, *arguments)
+    subprocess.Popen([server.program(name), *arguments], **server._process())
+    print("begun", flush=True)
+    threading.Event().wait()
+Server._run = halt
+Server(home=Path(sys.argv[1])).start()
+"""
+
 
 @pytest.fixture
 def place() -> Iterator[Path]:
@@ -112,12 +128,16 @@ def test_an_interrupted_initdb_leaves_nothing_half_made(server: Server) -> None:
 
 def test_a_starter_killed_during_initdb_is_followed_by_another(server: Server) -> None:
     """Its initdb may still be at work when the next one begins."""
-    with subprocess.Popen([sys.executable, "-c", STARTER, server.home], cwd=ROOT) as starter:
-        until(lambda: list(server.base.glob("new*/base")))
+    with subprocess.Popen(
+        [sys.executable, "-c", HALTED, server.home], cwd=ROOT, stdout=subprocess.PIPE
+    ) as starter:
+        assert starter.stdout
+        while starter.stdout.readline() != b"begun\n":
+            assert starter.poll() is None
         starter.kill()
-    assert not (server.base / "data").exists()
-    assert server.start()
-    assert ask(server, "SELECT count(*) FROM pg_class WHERE relname = 'pg_class'") == 1
+        assert server.start()
+        assert ask(server, "SELECT count(*) FROM pg_class WHERE relname = 'pg_class'") == 1
+        starter.stdout.read()  # until initdb has ended too
 
 
 def test_a_starter_killed_before_it_made_the_database_is_followed_by_another(

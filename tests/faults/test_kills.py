@@ -14,7 +14,6 @@ import logging
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -95,9 +94,7 @@ class Services:
             servers.kill(self.server)
             self.server.start()
         elif victim == "backend":
-            backend = until(self._backend)
-            assert backend
-            os.kill(backend, signal.SIGKILL)
+            until(self._kill_backend)
         else:
             self.end(victim, signal.SIGKILL)
             self.start(victim)
@@ -106,28 +103,31 @@ class Services:
         process = self.running.pop(name)
         assert process.poll() is None, f"the {name} ended by itself"
         process.send_signal(number)
-        assert process.wait(30) in {0, -number}
+        assert process.wait(60) in {0, -number}
 
-    def _backend(self) -> int | None:
-        """Return one that serves a client, if the server answers."""
+    def _kill_backend(self) -> bool:
+        """Kill one that serves a client, if the server answers and it is still there."""
         query = (
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
             " AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1"
         )
         with (
-            contextlib.suppress(psycopg.OperationalError),
+            contextlib.suppress(psycopg.OperationalError, ProcessLookupError),
             self.database.connect("admin") as admin,
         ):
-            row = admin.execute(query.encode()).fetchone()
-            return row["pid"] if row else None
-        return None
+            for row in admin.execute(query.encode()).fetchall():
+                os.kill(row["pid"], signal.SIGKILL)
+                return True
+        return False
 
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with servers.folder() as folder, servers.own(folder / "home") as server:
+    with (
+        servers.port() as port,
+        servers.folder() as folder,
+        servers.own(folder / "home") as server,
+    ):
         server.start()
         services = Services(server, tmp_path, port)
         migrate(services.database.settings, "demo", say=lambda _: None)

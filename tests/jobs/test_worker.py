@@ -20,14 +20,14 @@ from pyapp.settings import Settings
 from tests import servers
 from tests.conftest import Database
 from tests.desk import Desk
-from tests.workers import BLIND, DEAF, until, working
+from tests.workers import BLIND, DEAF, RUN, until, working
 
 # A bank that says when it is called, and answers when something comes on stdin. The sweep finds the
 # work, so that Procrastinate's own patience with its job proves nothing.
 SLOW_BANK = """
 import asyncio, sys
 from pyapp import settings
-from pyapp.jobs import app
+from pyapp.jobs import app, dispatch
 from pyapp.rails.sandbox import Sandbox
 submit = Sandbox.submit
 async def slowly(*arguments):
@@ -35,17 +35,19 @@ async def slowly(*arguments):
     await asyncio.to_thread(sys.stdin.readline)
     return await submit(*arguments)
 Sandbox.submit = slowly
+dispatch.CALL_DEADLINE = 3600
 app.hear = lambda *_: asyncio.sleep(3600)
 app.run(settings.load())
 """
 
 
 # An alarm that rings while Procrastinate fetches and has found nothing. Whoever writes to stdin
-# lets the fetch return.
+# lets the fetch return. Then nothing but our own poll can find the job.
 MISSED = f"""
 import asyncio, sys
 from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
+from pyapp.jobs import app
 fetch, hear = JobManager.fetch_job, Worker._handle_notification
 async def slowly(*arguments, **named):
     job = await fetch(*arguments, **named)
@@ -58,7 +60,12 @@ async def aloud(*arguments, **named):
     print("rang", file=sys.stderr, flush=True)
 JobManager.fetch_job, Worker._handle_notification = slowly, aloud
 Worker._periodic_deferrer = lambda _: asyncio.sleep(3600)  # the only job is the alarm
-{BLIND}
+init = Worker.__init__
+def patient(*arguments, **named):
+    init(*arguments, **{{"fetch_job_polling_interval": 3600, **named}})
+Worker.__init__ = patient
+app.SWEEP = 3600
+{RUN}
 """
 
 
@@ -116,7 +123,7 @@ def test_an_alarm_that_procrastinate_misses_is_soon_found(desk: Desk, log: Path)
         assert worker.stdin
         worker.stdin.write(b"\n")
         worker.stdin.flush()
-        until(settled(desk, payout_id), seconds=3)  # Procrastinate's own poll is at 5
+        until(settled(desk, payout_id))
 
 
 def test_a_slow_payout_settles_when_it_is_asked_about_again(desk: Desk, log: Path) -> None:
@@ -186,7 +193,7 @@ def test_it_finishes_what_it_has_begun(desk: Desk, log: Path, number: signal.Sig
         worker.send_signal(number)
         until(lambda: "worker stopping" in events(log))
         late = desk.payout()
-        worker.communicate(b"\n", timeout=20)
+        worker.communicate(b"\n", timeout=60)
     assert worker.returncode == 0
     assert desk.see(begun)["status"] == "settled"
     assert desk.see(late)["status"] == "pending"

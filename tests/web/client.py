@@ -61,7 +61,7 @@ class Client:
         if self.key and not any(name.lower() == "authorization" for name, _ in given):
             given.append(("Authorization", f"Api-Key {self.key}"))
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+            self._connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             self._connection.putrequest(method, address, skip_accept_encoding=True)
             for name, value in given:

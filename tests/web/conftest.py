@@ -10,7 +10,6 @@ import hashlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,10 +22,12 @@ from typing import IO, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from pyapp.settings import Settings
+from tests import servers
 from tests.conftest import Address, Database, new_merchant
 from tests.web.client import Client
 
@@ -65,15 +66,26 @@ def web(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert "crash" not in running.log.read_text()
 
 
+@pytest.fixture(scope="session")
+def patient(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A server whose calls wait for a lock as long as it takes."""
+    options = "-c lock_timeout=0 -c statement_timeout=0"
+    url = make_conninfo(database.conninfo("admin"), options=options)
+    with serving(url, tmp_path_factory.mktemp("patient"), "//readyz") as running:
+        yield running
+
+
 @contextmanager
 def serving(
     database_url: str, folder: Path, ready: str, *, stop: signal.Signals = signal.SIGTERM
 ) -> Iterator[Web]:
     """Run a server until the end of the block; it is there when `ready` answers 200."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     log = folder / "log"
-    with log.open("w") as file, start(database_url, port, file) as process:
+    with (
+        servers.port() as port,
+        log.open("w") as file,
+        start(database_url, port, file) as process,
+    ):
         try:
             client = Client("127.0.0.1", port)
             wait_until(lambda: client.get(ready).status == 200)
@@ -91,7 +103,7 @@ def start(database_url: str, port: int, errors: IO[str]) -> subprocess.Popen[str
     return subprocess.Popen([sys.executable, "-c", run], env=environment, stderr=errors, text=True)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something holds; a server that is not there yet does not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -201,3 +213,9 @@ def locked(database: Database) -> Callable[[Client], psycopg.Connection[Any]]:
         return connection
 
     return hold
+
+
+@pytest.fixture
+def waiting(admin: Connection) -> Callable[[], int]:
+    """How many calls wait for a lock."""
+    return lambda: admin.execute("SELECT pid FROM pg_locks WHERE NOT granted").rowcount

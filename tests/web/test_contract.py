@@ -189,6 +189,8 @@ def test_another_merchants_things_are_not_there(client: Client, new_client: NewC
         "{key}",
         "Api-Key {key} {key}",
         "Api-Key {key}x",
+        "Api-Key {key}\xa0",
+        "Api-Key \x85{key}",
         "Api-Key é",
         "Api-Key " + "x" * 4000,
     ],

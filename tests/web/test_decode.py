@@ -79,6 +79,7 @@ def test_any_bytes_are_json_or_refused(raw: bytes) -> None:
     [
         ("abc", "abc"),
         (" abc ", "abc"),
+        ("\tabc\t ", "abc"),
         ('"abc"', "abc"),
         (r'"a\"b\\c"', 'a"b\\c'),
         ('a"b', 'a"b'),
@@ -109,6 +110,8 @@ def test_idempotency_keys(header: str, key: str) -> None:
         "é",
         "a\x7f",
         "a\tb",
+        "abc\xa0",
+        "\x85abc",
     ],
 )
 def test_bad_idempotency_keys(header: str) -> None:
