@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 from uuid import UUID
@@ -362,6 +362,89 @@ async def bank_accounts(
 async def instance(db: Pool) -> Instance | None:
     """Return what this database was made for; None if migrate never finished."""
     return _maybe(await _rows(db, Instance, "instance", "created_at"))
+
+
+# ---------------------------------------------------------------------------------- the dashboard
+
+
+@dataclass(frozen=True, slots=True)
+class DailyBalance:
+    """A merchant's position at the end of a day (UTC)."""
+
+    day: date
+    available: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class DailyPayouts:
+    """How the payouts requested on a day (UTC) stand now."""
+
+    day: date
+    settled: int
+    failed: int
+    under_way: int
+    median_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How far somebody has seen a merchant's events and ledger."""
+
+    merchant_id: UUID
+    event_seq: int = 0
+    entry_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is new of a merchant; `payouts` is a JSON array as the API shows them."""
+
+    merchant_id: UUID
+    event_seq: int
+    entry_seq: int
+    available: int
+    held: int
+    payouts: str
+
+
+async def open_session(db: Pool, key_hash: bytes, session_hash: bytes) -> Caller | None:
+    """Sign the holder of an API key in for twelve hours; None if the key is not valid."""
+    return _maybe(
+        await _door(db, Caller, "open_session", p_key_hash=key_hash, p_session_hash=session_hash)
+    )
+
+
+async def resume_session(db: Pool, session_hash: bytes) -> Caller | None:
+    """Return whose session it is; None if it is over, or its key no longer valid."""
+    return _maybe(await _door(db, Caller, "resume_session", p_session_hash=session_hash))
+
+
+async def close_session(db: Pool, session_hash: bytes) -> None:
+    """End a session; ending it again changes nothing."""
+    await _values(db, datetime, "door", "close_session", p_session_hash=session_hash)
+
+
+async def daily_balances(db: Pool, merchant_id: UUID, *, days: int) -> list[DailyBalance]:
+    """Return the balance in INR at the end of each of the last days, oldest first."""
+    return await _door(db, DailyBalance, "daily_balances", p_merchant_id=merchant_id, p_days=days)
+
+
+async def daily_payouts(db: Pool, merchant_id: UUID, *, days: int) -> list[DailyPayouts]:
+    """Return how the payouts of each of the last days stand, oldest first."""
+    return await _door(db, DailyPayouts, "daily_payouts", p_merchant_id=merchant_id, p_days=days)
+
+
+async def changes(db: Pool, seen: Sequence[Seen]) -> list[Change]:
+    """Return what is new of these merchants since what was seen of each."""
+    return await _door(
+        db,
+        Change,
+        "changes",
+        p_merchant_ids=[one.merchant_id for one in seen],
+        p_events=[one.event_seq for one in seen],
+        p_entries=[one.entry_seq for one in seen],
+    )
 
 
 # ------------------------------------------------------------------------------------- for workers

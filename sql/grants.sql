@@ -42,6 +42,16 @@ GRANT EXECUTE ON FUNCTION
     payrail.cancel_payout
 TO payrail_api;
 
+-- merchants, through the dashboard
+GRANT EXECUTE ON FUNCTION
+    payrail.open_session,
+    payrail.resume_session,
+    payrail.close_session,
+    payrail.daily_balances,
+    payrail.daily_payouts,
+    payrail.changes
+TO payrail_api;
+
 -- the worker
 GRANT EXECUTE ON FUNCTION
     payrail.due_merchants,

@@ -14,31 +14,37 @@ import psycopg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
-from pyapp.web import openapi
+from pyapp.web import dashboard, openapi
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
+from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Resource
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 _STATIC: Final = Path(__file__).parent / "static"
-_MEDIA: Final = {".css": "text/css", ".svg": "image/svg+xml"}
+_MEDIA: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """Return the application; its pool opens and closes with its lifespan."""
+def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
+    """Return the application; its pool opens and closes with its lifespan. `hub` feeds pages."""
+    feed = hub or Hub(dashboard.message)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         conninfo = settings.conninfo("payrail_api")
-        async with database.open_pool(conninfo, name="payrail-api") as app.state.db:
+        app.state.hub = feed
+        async with (
+            database.open_pool(conninfo, name="payrail-api") as app.state.db,
+            feed.running(app.state.db),
+        ):
             yield
 
     app = Starlette(
@@ -70,7 +76,9 @@ def _paths() -> dict[str, dict[str, Handler]]:
         paths[f"/static/{file.name}"]["GET"] = _constant(file.read_bytes(), _MEDIA[file.suffix])
     paths["/healthz"]["GET"] = _healthy
     paths["/readyz"]["GET"] = _ready
-    paths["/"]["GET"] = _home
+    for view in dashboard.VIEWS:
+        paths[view.path][view.method] = view
+    paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
     return paths
 
 
@@ -98,10 +106,6 @@ async def _ready(request: Request) -> Response:
     return Response(body, media_type="application/json")
 
 
-async def _home(_: Request) -> Response:
-    return RedirectResponse("/docs/")
-
-
 async def _hang_up(_: Request, __: Exception) -> Response:
     """Nobody is there to read it, but the log shows the status that nginx gives it."""
     return Response(status_code=499)
@@ -115,5 +119,7 @@ async def _refuse(request: Request, exc: Exception) -> Response:
         log.event("unavailable", level=logging.WARNING, request_id=request_id, error=repr(exc))
     elif isinstance(exc, psycopg.Error) and problem.row.status >= 500:  # noqa: PLR2004
         log.failure("internal", exc, request_id=request_id)
+    if getattr(request.state, "page", False):
+        return dashboard.problem_page(request, problem)
     body = msgspec.json.encode(problem.document(request_id))
     return Response(body, problem.row.status, problem.headers, "application/problem+json")

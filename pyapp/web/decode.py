@@ -39,8 +39,8 @@ async def body(request: Request, into: type[T]) -> T:
     """Decode the JSON body; none at all is an empty object."""
     if into is Empty:
         return into()
-    raw = await _read(request)
-    if not raw:
+    given = await raw(request)
+    if not given:
         return _convert({}, into)
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.replace(" ", "").replace('"', "").lower()
@@ -48,16 +48,17 @@ async def body(request: Request, into: type[T]) -> T:
         raise Problem("unsupported_media_type")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Problem("unsupported_media_type")
-    return _convert(strict_json(raw), into)
+    return _convert(strict_json(given), into)
 
 
-async def _read(request: Request) -> bytes:
-    raw = bytearray()
+async def raw(request: Request) -> bytes:
+    """Return the body as it came, bounded in size."""
+    found = bytearray()
     async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _MAX_BODY:
+        found += chunk
+        if len(found) > _MAX_BODY:
             raise Problem("payload_too_large", headers={"Connection": "close"})
-    return bytes(raw)
+    return bytes(found)
 
 
 def strict_json(raw: bytes) -> dict[str, Any]:
@@ -228,7 +229,7 @@ def idempotency_key(request: Request) -> str:
         raise Problem("idempotency_key_missing")
     if len(given) > 1:
         raise Problem("idempotency_key_invalid", "The header appears more than once")
-    key = given[0].strip()
+    key = given[0].strip(" \t")
     quoted = _QUOTED.fullmatch(key)
     if quoted:
         key = re.sub(r"\\(.)", r"\1", quoted[1])
@@ -243,7 +244,7 @@ def api_key(request: Request) -> str:
     """Return the secret of `Authorization: Api-Key <secret>`."""
     given = request.headers.getlist("authorization")
     scheme, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    secret = secret.strip()
+    secret = secret.strip(" \t")
     if scheme.lower() != "api-key" or not _VISIBLE.fullmatch(secret):
         raise Problem("unauthorized", headers=CHALLENGE)
     return secret

@@ -10,7 +10,9 @@ import uvicorn
 
 from pyapp import log
 from pyapp.settings import Settings
+from pyapp.web import dashboard
 from pyapp.web.app import create_app
+from pyapp.web.live import Hub
 
 
 def run(settings: Settings) -> None:
@@ -26,7 +28,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as exc:
-        sys.exit(f"payrail: can't listen on {host}:{port}: {exc.strerror}. Choose another PORT.")
+        reason = f"can't listen on {host}:{port}: {exc.strerror}"
+        sys.exit(f"payrail: {reason}. Choose another HOST or PORT.")
 
 
 def server(settings: Settings) -> uvicorn.Server:
@@ -35,9 +38,10 @@ def server(settings: Settings) -> uvicorn.Server:
     uvicorn has no timeout for receiving a request: put a reverse proxy in front of it.
     """
     log.setup(settings.log_level)
-    return uvicorn.Server(
+    hub = Hub(dashboard.message)
+    return _Server(
         uvicorn.Config(
-            create_app(settings),
+            create_app(settings, hub),
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -48,5 +52,18 @@ def server(settings: Settings) -> uvicorn.Server:
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=10,
-        )
+        ),
+        hub,
     )
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the streams of open pages when it is told to stop; they never would."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self.hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.hub.close()
+        await super().shutdown(sockets)

@@ -26,7 +26,7 @@ HOUSE = [*LAYERS, "sandbox"]
 
 # tables that are not a merchant's: what is looked up before the merchant is known, and what is
 # the same for all merchants
-LOOKUP = {"merchant.api_keys"}
+LOOKUP = {"merchant.api_keys", "merchant.sessions"}
 REFERENCE = {
     "merchant.instance",
     "ledger.currencies",
@@ -41,6 +41,10 @@ REFERENCE = {
 # doors that are not about one merchant
 ABOUT_ALL = {
     "authenticate",
+    "open_session",
+    "resume_session",
+    "close_session",
+    "changes",
     "due_merchants",
     "create_merchant",
     "audit_report",
@@ -338,6 +342,8 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
     exempt = {
         "payrail.authenticate",  # looks the merchant up
         "payrail.due_merchants",  # finds them all
+        "payrail.changes",  # looks at several that were asked for
+        *(f"payrail.{verb}_session" for verb in ("open", "resume", "close")),  # look it up, too
         "audit.current_definitions",
         "payrail.audit_report",
     }
@@ -560,7 +566,10 @@ def test_python_names_no_table() -> None:
         if path.name in ADMINISTRATION:
             continue
         for text in strings(path):
-            assert not re.search(rf"\b({inside})\.[a-z_]+\b(?!\.py)", text), (path.name, text)
+            assert not re.search(rf"\b({inside})\.(?!html\b)[a-z_]+\b(?!\.py)", text), (
+                path.name,
+                text,
+            )
 
 
 def test_only_doors_holds_sql() -> None:

@@ -57,6 +57,14 @@ FUNCTIONS = {
     "payrail.create_payout": API | OPERATOR,
     "payrail.create_payouts": API | OPERATOR,
     "payrail.cancel_payout": API | OPERATOR,
+    # the dashboard
+    "payrail.open_session": API,
+    "payrail.resume_session": API,
+    "payrail.close_session": API,
+    "payrail.daily_balances": API,
+    "payrail.daily_payouts": API,
+    "payrail.changes": API,
+    "ledger.position_at": NOBODY,
     # the worker
     "payrail.due_merchants": WORKER | OPERATOR,
     "payrail.claim_payouts": WORKER,
@@ -130,6 +138,7 @@ SELECTS = {
     "merchant.merchants": NOBODY,
     "merchant.api_keys": NOBODY,
     "merchant.bank_accounts": NOBODY,
+    "merchant.sessions": NOBODY,
     "ledger.currencies": NOBODY,
     "ledger.entries": NOBODY,
     "ledger.kinds": NOBODY,
@@ -564,7 +573,7 @@ UNSAFE = [
 
 def test_the_money_doors_are_all_here() -> None:
     moving = {name.removeprefix("payrail.") for name in FUNCTIONS if "payout" in name}
-    inside = {"payout_json", "payout_detail_json"}
+    inside = {"payout_json", "payout_detail_json", "daily_payouts"}
     assert {*DOORS} == {n for n in moving if "." not in n} - inside | {"credit_merchant"}
 
 

@@ -1,0 +1,425 @@
+"""The merchant's pages: each a few lines that call a door and show what it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote, urlencode
+from uuid import UUID, uuid4
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import Meta
+from psycopg.errors import LockNotAvailable
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+
+from pyapp import doors, reset
+from pyapp.database import Pool, turn
+from pyapp.errors import Problem
+from pyapp.web import decode, session, shown
+from pyapp.web.live import Hub
+from pyapp.web.session import Session
+from pyapp.web.types import Kind, Page, Status
+
+_LATEST: Final = 8  # rows on the overview
+_BALANCE_DAYS: Final = 30
+_PAYOUT_DAYS: Final = 14
+_BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("pyapp.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {
+    "money": shown.money,
+    "moment": shown.moment,
+    "exactly": shown.exactly,
+    "span": shown.span,
+}
+_TEMPLATES.globals |= {"STATUSES": shown.STATUSES, "KINDS": shown.KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request for a page by somebody who is signed in."""
+
+    db: Pool
+    request: Request
+    session: Session
+    form: Mapping[str, str]
+
+    @property
+    def merchant_id(self) -> UUID:
+        """Whose pages these are."""
+        return self.session.caller.merchant_id
+
+    def may(self, scope: str) -> bool:
+        """Whether the session's API key has this scope."""
+        return scope in self.session.caller.scopes
+
+    def page(self, template: str, status: int = 200, **given: object) -> Response:
+        """Render a page of this merchant's."""
+        return _html(
+            template,
+            status,
+            caller=self.session.caller,
+            token=self.session.token,
+            visit=self,
+            **given,
+        )
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One page, or what one of its forms does."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Handler
+    scope: Literal["read", "payouts:create"] = "read"
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request; whoever is not signed in is asked to."""
+        request.state.page = True
+        db: Pool = request.app.state.db
+        found = await session.resume(db, request)
+        if found is None:
+            where = request.url.path if self.method == "GET" else "/"
+            return RedirectResponse(f"/sign-in?next={quote(where)}", 303)
+        form = await session.form(request, found) if self.method == "POST" else {}
+        visit = Visit(db, request, found, form)
+        if not visit.may(self.scope):
+            raise Problem("forbidden", f"Your API key lacks the scope {self.scope}")
+        async with turn(visit.merchant_id):
+            return await self.handler(visit)
+
+
+def _html(template: str, status: int = 200, /, **given: object) -> Response:
+    return HTMLResponse(_TEMPLATES.get_template(template).render(**given), status)
+
+
+def problem_page(request: Request, problem: Problem) -> Response:
+    """Show a problem as a page."""
+    return _html(
+        "problem.html", problem.row.status, problem=problem, request_id=request.state.request_id
+    )
+
+
+# ------------------------------------------------------------------------------------ signing in
+
+
+async def ask_who(request: Request) -> Response:
+    """Show the form that takes an API key; in a demo, the keys as well."""
+    request.state.page = True
+    return await _sign_in_page(request, _inside(request.query_params.get("next", "/")))
+
+
+async def sign_in(request: Request) -> Response:
+    """Start a session and go where the visitor wanted to."""
+    request.state.page = True
+    form = await session.form(request, None)
+    target = _inside(form.get("next", "/"))
+    response = RedirectResponse(target, 303)
+    if await session.sign_in(request.app.state.db, form.get("api_key", "").strip(), response):
+        return response
+    return await _sign_in_page(request, target, status=403, refused=True)
+
+
+async def sign_out(visit: Visit) -> Response:
+    """End the session."""
+    response = RedirectResponse("/sign-in", 303)
+    await session.sign_out(visit.db, visit.request, response)
+    return response
+
+
+async def _sign_in_page(
+    request: Request, target: str, *, status: int = 200, refused: bool = False
+) -> Response:
+    found = await doors.instance(request.app.state.db)
+    demo = reset.MERCHANTS if found and found.environment == "demo" else ()
+    return _html("sign-in.html", status, target=target, refused=refused, merchants=demo)
+
+
+def _inside(target: str) -> str:
+    """Return a path of ours; an address elsewhere is not gone to."""
+    plain = target.startswith("/") and not target.startswith("//") and "\\" not in target
+    return target if plain and target.isprintable() else "/"
+
+
+# --------------------------------------------------------------------------------------- looking
+
+
+async def overview(visit: Visit) -> Response:
+    """Show the balance, how payouts go, and the newest of them."""
+    now = await _now(visit)
+    balances = await doors.daily_balances(visit.db, visit.merchant_id, days=_BALANCE_DAYS)
+    days = await doors.daily_payouts(visit.db, visit.merchant_id, days=_PAYOUT_DAYS)
+    payouts = await doors.payouts(visit.db, visit.merchant_id, limit=_LATEST)
+    entries = await _entries(visit, limit=_LATEST)
+    settled, failed = sum(day.settled for day in days), sum(day.failed for day in days)
+    medians = sorted(day.median_seconds for day in days if day.median_seconds is not None)
+    return visit.page(
+        "overview.html",
+        now=now,
+        balances=balances,
+        days=days,
+        line=shown.line([day.available + day.held for day in balances], 560, 150),
+        bars=shown.stack([(d.settled, d.failed, d.under_way) for d in days], 150),
+        ended=settled + failed,
+        rate=f"{settled / (settled + failed):.0%}" if settled + failed else "-",
+        median=medians[len(medians) // 2] if medians else None,
+        payouts=_decoded(payouts),
+        entries=entries,
+    )
+
+
+class _Search(Page, frozen=True, kw_only=True):
+    status: list[Status] | None = None
+    q: Annotated[str, Meta(max_length=255)] | None = None
+
+
+async def payouts(visit: Visit) -> Response:
+    """List payouts, newest first: by status, or by what is typed: an id, a reference or a UTR."""
+    query = decode.query(visit.request, _Search)
+    after = decode.read_cursor(query.cursor, UUID)
+    typed = (query.q or "").strip()
+    if typed and await _find(visit, typed):
+        return RedirectResponse(f"/payouts/{UUID(typed)}", 303)
+    now = await _now(visit)
+    found: list[doors.Item[UUID]] = []
+    for column in ("reference", "utr") if typed else ("reference",):
+        filters = {"status": query.status, column: typed or None}
+        found = await doors.payouts(
+            visit.db, visit.merchant_id, limit=query.limit + 1, after=after, filters=filters
+        )
+        if found:
+            break
+    more = len(found) > query.limit
+    given = [("status", status) for status in query.status or []] + (
+        [("q", typed)] if typed else []
+    )
+    cursor = ("cursor", decode.write_cursor(found[query.limit - 1].key)) if more else None
+    return visit.page(
+        "payouts.html",
+        now=now,
+        payouts=_decoded(found[: query.limit]),
+        chosen=query.status or [],
+        typed=typed,
+        first=query.cursor is None,
+        more=f"/payouts?{urlencode([*given, cursor])}" if cursor else None,
+    )
+
+
+async def _find(visit: Visit, typed: str) -> bool:
+    """Tell whether what was typed is the id of one of the merchant's payouts."""
+    try:
+        payout_id = decode.uuid(typed, "payout_not_found")
+    except Problem:
+        return False
+    return await doors.payout(visit.db, visit.merchant_id, payout_id) is not None
+
+
+async def payout(visit: Visit) -> Response:
+    """Show one payout: what became of it, step by step, and what it did to the balance."""
+    payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
+    now = await _now(visit)
+    body = await doors.payout(visit.db, visit.merchant_id, payout_id)
+    if body is None:
+        raise Problem("payout_not_found")
+    entries = await _entries(visit, limit=10, payout_id=payout_id)
+    return visit.page(
+        "payout.html", now=now, payout=msgspec.json.decode(body), entries=entries[::-1]
+    )
+
+
+class _Pages(Page, frozen=True, kw_only=True):
+    kind: list[Kind] | None = None
+
+
+async def ledger(visit: Visit) -> Response:
+    """List the ledger, newest entry first, with the balance after each."""
+    query = decode.query(visit.request, _Pages)
+    after = decode.read_cursor(query.cursor, int)
+    now = await _now(visit)
+    found = await _entries(visit, limit=query.limit + 1, after=after, kind=query.kind)
+    more = len(found) > query.limit
+    given = [("kind", kind) for kind in query.kind or []]
+    cursor = ("cursor", decode.write_cursor(found[query.limit - 1]["seq"])) if more else None
+    return visit.page(
+        "ledger.html",
+        now=now,
+        entries=found[: query.limit],
+        chosen=query.kind or [],
+        more=f"/ledger?{urlencode([*given, cursor])}" if cursor else None,
+    )
+
+
+async def bank_accounts(visit: Visit) -> Response:
+    """List where the merchant's money may go."""
+    query = decode.query(visit.request, Page)
+    after = decode.read_cursor(query.cursor, str)
+    found = await doors.bank_accounts(
+        visit.db, visit.merchant_id, limit=query.limit + 1, after=after
+    )
+    more = len(found) > query.limit
+    cursor = decode.write_cursor(found[query.limit - 1].key) if more else None
+    return visit.page(
+        "bank-accounts.html",
+        accounts=_decoded(found[: query.limit]),
+        more=f"/bank-accounts?{urlencode({'cursor': cursor})}" if cursor else None,
+    )
+
+
+async def live(visit: Visit) -> Response:
+    """Stream what happens from what the page shows on; see `live.Hub`."""
+    since = visit.request.headers.get("last-event-id") or visit.request.query_params.get(
+        "since", ""
+    )
+    events, _, entries = since.partition("-")
+    if not (events.isdecimal() and entries.isdecimal()) or len(since) > 40:  # noqa: PLR2004
+        raise Problem("invalid_request", "since is not an event id")
+    seen = doors.Seen(visit.merchant_id, int(events), int(entries))
+    hub: Hub = visit.request.app.state.hub
+    return StreamingResponse(hub.stream(visit.db, seen), media_type="text/event-stream")
+
+
+async def _now(visit: Visit) -> doors.Change:
+    """Return the balance, and how far the events and the ledger are that the page will show."""
+    beyond = doors.Seen(visit.merchant_id, _BEYOND, _BEYOND)
+    (now,) = await doors.changes(visit.db, [beyond])
+    return now
+
+
+async def _entries(
+    visit: Visit, *, limit: int, after: int | None = None, **filters: object
+) -> list[Any]:
+    found = await doors.ledger_entries(
+        visit.db,
+        visit.merchant_id,
+        limit=limit,
+        after=after,
+        filters={"currency": "INR", **filters},
+    )
+    return _decoded(found)
+
+
+def _decoded(items: list[doors.Item[Any]]) -> list[Any]:
+    return [msgspec.json.decode(item.body) for item in items]
+
+
+# ---------------------------------------------------------------------------------------- paying
+
+
+async def new_payout(visit: Visit) -> Response:
+    """Show the form that asks for a payout."""
+    return await _payout_form(visit, {"idempotency_key": str(uuid4())}, {})
+
+
+async def create_payout(visit: Visit) -> Response:
+    """Create the payout that the form asks for: once, however often it is sent."""
+    form = {name: visit.form.get(name, "").strip() for name in _FIELDS}
+    amount = shown.paise(form["amount"])
+    if amount is None:
+        errors = {"amount": "Enter an amount in rupees, such as 60 or 1,250.50."}
+        return await _payout_form(visit, form, errors, status=422)
+    key = f"dashboard-{form['idempotency_key']}"
+    request = doors.PayoutRequest(
+        key, amount, "INR", form["bank_account_id"], form["reference"] or None
+    )
+    try:
+        reply = await doors.create_payout(
+            visit.db, visit.merchant_id, request, actor=visit.session.caller.key_prefix
+        )
+    except LockNotAvailable:
+        raise Problem("idempotency_key_in_flight") from None
+    answer = msgspec.json.decode(reply.body)
+    if reply.status == 201:  # noqa: PLR2004
+        return RedirectResponse(f"/payouts/{answer['id']}", 303)
+    # a refusal is an answer for good: another try is another payout
+    errors = {
+        _field(fault["pointer"]): _words(answer["code"], amount) for fault in answer["errors"]
+    }
+    return await _payout_form(visit, form | {"idempotency_key": str(uuid4())}, errors, status=422)
+
+
+_FIELDS: Final = ("amount", "bank_account_id", "reference", "idempotency_key")
+_REFUSALS: Final = {
+    "insufficient_funds": "There is not enough money available for {amount}.",
+    "bank_account_not_found": "Choose one of your bank accounts.",
+    "reference_invalid": "Use at most 255 printable characters, or leave it empty.",
+}
+
+
+def _field(pointer: str) -> str:
+    name = pointer.removeprefix("/")
+    return name if name in _FIELDS else "amount"
+
+
+def _words(code: str, amount: int) -> str:
+    return _REFUSALS.get(code, "This payout can't be made.").format(amount=shown.money(amount))
+
+
+async def _payout_form(
+    visit: Visit, form: Mapping[str, str], errors: Mapping[str, str], *, status: int = 200
+) -> Response:
+    now = await _now(visit)
+    accounts = await doors.bank_accounts(visit.db, visit.merchant_id, limit=100)
+    usable = [account for account in _decoded(accounts) if not account["archived_at"]]
+    given = dict.fromkeys(_FIELDS, "") | dict(form)
+    return visit.page(
+        "new-payout.html", status, now=now, form=given, errors=errors, accounts=usable
+    )
+
+
+async def cancel_payout(visit: Visit) -> Response:
+    """Cancel a payout that has not left yet."""
+    payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
+    await doors.cancel_payout(
+        visit.db, visit.merchant_id, payout_id, actor=visit.session.caller.key_prefix
+    )
+    return RedirectResponse(f"/payouts/{payout_id}", 303)
+
+
+# --------------------------------------------------------------------------------------- the rest
+
+
+def message(change: doors.Change) -> bytes:
+    """Render what is new of a merchant as one server-sent event, for all its pages."""
+    row = getattr(_TEMPLATES.get_template("rows.html").module, "payout_row")  # noqa: B009
+    body = msgspec.json.encode(
+        {
+            "available": shown.money(change.available),
+            "held": shown.money(change.held),
+            "payouts": [
+                {"id": payout["id"], "row": str(row(payout))}
+                for payout in msgspec.json.decode(change.payouts)
+            ],
+        }
+    )
+    return b"id: %d-%d\ndata: %s\n\n" % (change.event_seq, change.entry_seq, body)
+
+
+_get = partial(View, method="GET")
+_post = partial(View, method="POST")
+
+VIEWS: Final = (
+    _get(path="/", handler=overview),
+    _get(path="/payouts", handler=payouts),
+    _get(path="/payouts/new", handler=new_payout, scope="payouts:create"),
+    _post(path="/payouts/new", handler=create_payout, scope="payouts:create"),
+    _get(path="/payouts/{payout_id}", handler=payout),
+    _post(path="/payouts/{payout_id}/cancel", handler=cancel_payout, scope="payouts:create"),
+    _get(path="/ledger", handler=ledger),
+    _get(path="/bank-accounts", handler=bank_accounts),
+    _get(path="/live", handler=live),
+    _post(path="/sign-out", handler=sign_out),
+)

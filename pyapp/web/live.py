@@ -1,0 +1,108 @@
+"""Open pages see what happens: one look at the database per tick for all of them together.
+
+Every half second the merchants with a page open are looked up at once, by the numbers of their
+newest event and ledger entry; who has news is rendered once and sent to all of that merchant's
+pages. So a page costs the hot path nothing: a NOTIFY per payout would make commits wait for each
+other. A reader that is too slow is cut off; its browser comes back and says what it saw last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+import psycopg
+
+from pyapp import doors, log
+from pyapp.database import Pool
+
+_TICK: Final = 0.5  # seconds
+_HEARTBEAT: Final = 15.0
+_BACKLOG: Final = 16  # messages that a reader may be behind
+
+Reader = asyncio.Queue["bytes | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Who is looking, and how far they have been told."""
+
+    render: Callable[[doors.Change], bytes]
+    _readers: defaultdict[UUID, set[Reader]] = field(default_factory=lambda: defaultdict(set))
+    _seen: dict[UUID, doors.Seen] = field(default_factory=dict)
+
+    @contextlib.asynccontextmanager
+    async def running(self, db: Pool) -> AsyncIterator[None]:
+        """Look every tick until the end of the block."""
+        task = asyncio.create_task(self._look(db))
+        try:
+            yield
+        finally:
+            task.cancel()
+            self.close()
+
+    def close(self) -> None:
+        """End all streams, so that the server can stop."""
+        for readers in self._readers.values():
+            for reader in readers:
+                _put(reader, None)
+
+    async def stream(self, db: Pool, seen: doors.Seen) -> AsyncIterator[bytes]:
+        """Yield server-sent events of one merchant from what was seen on."""
+        reader: Reader = asyncio.Queue(_BACKLOG)
+        self._readers[seen.merchant_id].add(reader)
+        try:
+            yield b"retry: 1000\n\n"
+            for change in await doors.changes(db, [seen]):
+                self._seen.setdefault(seen.merchant_id, _after(change))
+                yield self.render(change)
+            self._seen.setdefault(seen.merchant_id, seen)
+            while True:
+                try:
+                    message = await asyncio.wait_for(reader.get(), _HEARTBEAT)
+                except TimeoutError:
+                    message = b": still here\n\n"
+                if message is None:
+                    return
+                yield message
+        finally:
+            self._readers[seen.merchant_id].discard(reader)
+            if not self._readers[seen.merchant_id]:
+                del self._readers[seen.merchant_id]
+                self._seen.pop(seen.merchant_id, None)
+
+    async def _look(self, db: Pool) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            if not self._seen:
+                continue
+            try:
+                found = await doors.changes(db, list(self._seen.values()))
+            except psycopg.Error as exc:
+                log.event("live_updates_paused", level=logging.WARNING, error=repr(exc))
+                continue
+            for change in found:
+                if change.merchant_id in self._seen:
+                    self._seen[change.merchant_id] = _after(change)
+                message = self.render(change)
+                for reader in self._readers.get(change.merchant_id, ()):
+                    _put(reader, message)
+
+
+def _after(change: doors.Change) -> doors.Seen:
+    return doors.Seen(change.merchant_id, change.event_seq, change.entry_seq)
+
+
+def _put(reader: Reader, message: bytes | None) -> None:
+    """Hand a message over; a reader that is far behind, or whose server stops, is cut off."""
+    if message is None or reader.full():
+        while not reader.empty():
+            reader.get_nowait()
+        message = None
+    reader.put_nowait(message)

@@ -1,0 +1,96 @@
+"""How things are written on a page: money, times, statuses, and charts.
+
+Money is written and read digit by digit, so nothing is ever rounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+_DIGITS: Final = 2  # of the minor unit; INR is the only currency there is (ISO 4217)
+_RUPEES: Final = re.compile(
+    r"(?:₹|INR)?\s*([0-9]{1,13}|[0-9]{1,3}(?:,[0-9]{2,3})+)(?:\.([0-9]{1,2}))?"
+)
+_MOST: Final = 10**15  # paise, as ledger.amount has it
+
+STATUSES: Final = {
+    "pending": "Pending",
+    "processing": "Processing",
+    "settled": "Settled",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "returned": "Returned",
+}
+KINDS: Final = {
+    "credit": "Money in",
+    "hold": "Held for a payout",
+    "settle": "Paid out",
+    "release": "Released",
+    "return": "Returned by the bank",
+}
+
+
+def money(paise: int) -> str:
+    """Write paise as rupees with Indian grouping: 10000000 is ₹1,00,000.00."""
+    sign, digits = ("-", str(-paise)) if paise < 0 else ("", str(paise))
+    digits = digits.zfill(_DIGITS + 1)
+    whole, part = digits[:-_DIGITS], digits[-_DIGITS:]
+    head, tail = whole[:-3], whole[-3:]
+    pairs = [head[max(0, end - 2) : end] for end in range(len(head), 0, -2)][::-1]
+    return f"{sign}₹{','.join([*pairs, tail])}.{part}"
+
+
+def paise(text: str) -> int | None:
+    """Read rupees, such as 60, 60.5 or ₹1,00,000.00; None if it is no payable amount."""
+    found = _RUPEES.fullmatch(text.strip())
+    if found is None:
+        return None
+    amount = int(found[1].replace(",", "") + (found[2] or "").ljust(_DIGITS, "0"))
+    return amount if 1 <= amount <= _MOST else None
+
+
+def moment(text: str) -> datetime:
+    """Return the instant that the API writes as RFC 3339 in UTC."""
+    return datetime.fromisoformat(text)
+
+
+def exactly(instant: datetime) -> str:
+    """Write an instant in full."""
+    return instant.astimezone(UTC).strftime("%-d %b %Y, %H:%M:%S UTC")
+
+
+def span(seconds: float | None) -> str:
+    """Write a duration with its unit; a dash when there is none."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def line(values: Sequence[int], width: int, height: int) -> str:
+    """Return the points of a line chart that fills a box, from zero up."""
+    top = max(*values, 1)
+    step = width / max(len(values) - 1, 1)
+    return " ".join(
+        f"{number * step:.1f},{height - value / top * height:.1f}"
+        for number, value in enumerate(values)
+    )
+
+
+def stack(columns: Sequence[Sequence[int]], height: int) -> list[list[tuple[float, float]]]:
+    """Return for each column of a stacked chart its parts, as (y, height) from the bottom up."""
+    top = max((sum(column) for column in columns), default=0) or 1
+    found = []
+    for column in columns:
+        parts, low = [], float(height)
+        for value in column:
+            size = value / top * height
+            low -= size
+            parts.append((round(low, 1), round(size, 1)))
+        found.append(parts)
+    return found

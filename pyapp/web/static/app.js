@@ -1,0 +1,104 @@
+// The pages work without this script; with it they are live. It never builds markup from data: what it puts into a page
+// was rendered, and escaped, by the server.
+
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+function tellTimes(root = document) {
+  for (const time of root.querySelectorAll("time")) {
+    const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
+    const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
+    const text = relative.format(Math.trunc(seconds / size), unit);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+// Runs a change of the page and gives the focus back to the same place in it.
+function keepingFocus(change) {
+  const active = document.activeElement;
+  const row = active?.closest("[data-payout]")?.dataset.payout;
+  const label = active?.textContent;
+  change();
+  if (active?.isConnected || !active || active === document.body) return;
+  const rows = row ? [...document.querySelectorAll("[data-payout]")].filter((one) => one.dataset.payout === row) : [document];
+  for (const place of rows) {
+    const again = [...place.querySelectorAll("a, button")].find((one) => one.textContent === label);
+    if (again) return again.focus({ preventScroll: true });
+  }
+}
+
+function fragment(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  tellTimes(template.content);
+  return template.content.firstElementChild;
+}
+
+function showPayout({ id, row }) {
+  const shown = [...document.querySelectorAll("tr[data-payout]")].filter((one) => one.dataset.payout === id);
+  for (const old of shown) old.replaceWith(fragment(row));
+  if (shown.length > 0) return;
+  for (const newest of document.querySelectorAll("tbody[data-newest]")) {
+    const first = newest.firstElementChild;
+    if (first && first.dataset.payout > id) continue; // older than all that is shown: ids grow with time
+    const added = fragment(row);
+    added.classList.add("new");
+    newest.prepend(added);
+    while (newest.children.length > Number(newest.dataset.newest)) newest.lastElementChild.remove();
+    newest.closest("section, main").querySelector(".empty")?.remove();
+  }
+}
+
+async function reloadPayout(whole) {
+  const answer = await fetch(location.href);
+  if (!answer.ok || answer.redirected) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById(whole.id);
+  if (!fresh) return;
+  tellTimes(fresh);
+  keepingFocus(() => whole.replaceWith(fresh));
+}
+
+function listen(since) {
+  const offline = document.getElementById("offline");
+  const source = new EventSource(`/live?since=${since}`);
+  source.onopen = () => { offline.hidden = true; };
+  source.onerror = () => {
+    offline.hidden = false;
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(since), 3000);
+  };
+  source.onmessage = (event) => {
+    since = event.lastEventId;
+    const news = JSON.parse(event.data);
+    for (const place of document.querySelectorAll("[data-balance]")) place.textContent = news[place.dataset.balance];
+    keepingFocus(() => news.payouts.forEach(showPayout));
+    const whole = document.querySelector("[data-whole]");
+    if (whole && news.payouts.some(({ id }) => id === whole.dataset.whole)) reloadPayout(whole);
+  };
+  addEventListener("pagehide", () => source.close());
+}
+
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  const label = button.firstChild;
+  const text = label.data;
+  label.data = "Copied";
+  setTimeout(() => { label.data = text; }, 1500);
+});
+
+document.addEventListener("submit", (event) => {
+  const button = event.target.querySelector("button");
+  if (event.target.hasAttribute("data-once")) {
+    if (button.hasAttribute("aria-disabled")) event.preventDefault();
+    button.setAttribute("aria-disabled", "true");
+  }
+});
+
+// a page that comes back from the browser's cache is out of date
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+tellTimes();
+setInterval(tellTimes, 10_000);
+if (document.body.dataset.since) listen(document.body.dataset.since);

@@ -1,0 +1,49 @@
+-- Promises: what has changed of these merchants since the event and the ledger entry that each has seen, for pages that are open: a row
+-- per merchant with anything new, with its newest numbers, its balance in INR and the payouts concerned (the hundred that moved last).
+CREATE OR REPLACE FUNCTION payrail.changes(p_merchant_ids uuid[], p_events bigint[], p_entries bigint[])
+RETURNS TABLE (merchant_id uuid, event_seq bigint, entry_seq bigint, available bigint, held bigint, payouts json)
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        w.merchant_id,
+        coalesce(v.seq, 0),
+        coalesce(l.seq, 0),
+        coalesce(l.available, 0),
+        coalesce(l.held, 0),
+        (
+            SELECT coalesce(json_agg(payrail.payout_json(p) ORDER BY p.payout_id), '[]')
+            FROM payrail.payouts p
+            WHERE
+                p.merchant_id = w.merchant_id
+                AND p.payout_id IN (
+                    SELECT n.payout_id
+                    FROM webhook.events n
+                    WHERE n.merchant_id = w.merchant_id AND n.seq > greatest(w.event_seq, v.seq - 100)
+                )
+        )
+    FROM unnest(p_merchant_ids, p_events, p_entries) w (merchant_id, event_seq, entry_seq)
+    LEFT JOIN LATERAL (
+        SELECT e.seq
+        FROM webhook.events e
+        WHERE e.merchant_id = w.merchant_id
+        ORDER BY e.seq DESC
+        LIMIT 1
+    ) v ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT e.seq, e.available, e.held
+        FROM ledger.entries e
+        WHERE e.merchant_id = w.merchant_id AND e.currency = 'INR'
+        ORDER BY e.seq DESC
+        LIMIT 1
+    ) l ON TRUE
+    WHERE (coalesce(v.seq, 0), coalesce(l.seq, 0)) <> (w.event_seq, w.entry_seq);
+END
+$$;
+
+COMMENT ON FUNCTION payrail.changes IS
+'What is new of merchants whose dashboard is open, since the event and the ledger entry that each has seen. Minor units.';
