@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test migrate psql audit lint bench clean
+.PHONY: help demo test migrate psql audit lint bench screenshots clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Installed again only when the dependencies change, so that the second run works offline.
 $(STAMP): pyproject.toml
@@ -42,6 +42,9 @@ lint: $(STAMP) ## check style and types
 
 bench: $(STAMP) ## measure, against pgbench on the same server
 	@$(BIN)/python -m bench $(ARGS)
+
+screenshots: $(STAMP) ## take the pictures in docs/screenshots, from a demo of its own
+	@$(BIN)/python docs/screenshots.py
 
 clean: ## remove what was set up and built; the data in .payrail stays (DATA=1 removes it too)
 	@if [ -e $(STAMP) ]; then $(BIN)/python -c 'from pyapp import embedded, settings; embedded.clean(settings.load(), remove_data="$(DATA)" == "1")'; fi

@@ -174,8 +174,13 @@ async def _summary(settings: Settings) -> str:
     ]
     sections = {
         "PayRail is running": tables.details(
-            {"API": f"{url}/api/v1/", "docs": f"{url}/docs/", "data": _data(settings)},
-            *("API", "docs", "data"),
+            {
+                "dashboard": f"{url}/",
+                "API": f"{url}/api/v1/",
+                "docs": f"{url}/docs/",
+                "data": _data(settings),
+            },
+            *("dashboard", "API", "docs", "data"),
         ),
         "Merchants": tables.table(merchants, "merchant", "API_key", "available", "held"),
         "Pay INR 60.00 (the same line again gives the same answer and no second payout)": _curl(

@@ -374,6 +374,7 @@ class DailyBalance:
     day: date
     available: int
     held: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)

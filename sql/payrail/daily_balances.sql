@@ -1,6 +1,6 @@
 -- Promises: the balance at the end of each of the last days, in UTC, oldest first; the last one is today's, as it is now.
 CREATE OR REPLACE FUNCTION payrail.daily_balances(p_merchant_id uuid, p_currency text DEFAULT 'INR', p_days integer DEFAULT 30)
-RETURNS TABLE (day date, available bigint, held bigint)
+RETURNS TABLE (day date, available bigint, held bigint, total bigint)
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
@@ -11,7 +11,8 @@ BEGIN
     SELECT
         d.day,
         coalesce(p.available, 0),
-        coalesce(p.held, 0)
+        coalesce(p.held, 0),
+        coalesce(p.available + p.held, 0)
     FROM (
         SELECT ((now() AT TIME ZONE 'UTC')::date - n) AS day
         FROM generate_series(least(p_days, 366) - 1, 0, -1) n
