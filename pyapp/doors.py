@@ -399,13 +399,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is new of a merchant; `payouts` is a JSON array as the API shows them."""
+    """What is new of a merchant; `payouts` is a JSON array as the API shows them.
+
+    `is_more`: too much has changed to show it all, these are simply the newest payouts.
+    """
 
     merchant_id: UUID
     event_seq: int
     entry_seq: int
     available: int
     held: int
+    is_more: bool
     payouts: str
 
 

@@ -400,6 +400,7 @@ def message(change: doors.Change) -> bytes:
         {
             "available": shown.money(change.available),
             "held": shown.money(change.held),
+            "more": change.is_more,
             "payouts": [
                 {"id": payout["id"], "row": str(row(payout))}
                 for payout in msgspec.json.decode(change.payouts)

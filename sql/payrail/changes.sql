@@ -1,7 +1,10 @@
 -- Promises: what has changed of these merchants since the event and the ledger entry that each has seen, for pages that are open: a row
--- per merchant with anything new, with its newest numbers, its balance in INR and the payouts concerned (the hundred that moved last).
+-- per merchant with anything new, with its newest numbers, its balance in INR, and the payouts concerned. When those are more than
+-- twenty-five, it says so and shows the twenty-five newest instead, which is what the first page of a list shows.
 CREATE OR REPLACE FUNCTION payrail.changes(p_merchant_ids uuid[], p_events bigint[], p_entries bigint[])
-RETURNS TABLE (merchant_id uuid, event_seq bigint, entry_seq bigint, available bigint, held bigint, payouts json)
+RETURNS TABLE (
+    merchant_id uuid, event_seq bigint, entry_seq bigint, available bigint, held bigint, is_more boolean, payouts json
+)
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
@@ -15,16 +18,29 @@ BEGIN
         coalesce(l.seq, 0),
         coalesce(l.available, 0),
         coalesce(l.held, 0),
+        coalesce(v.seq - w.event_seq > 25, FALSE),
         (
-            SELECT coalesce(json_agg(payrail.payout_json(p) ORDER BY p.payout_id), '[]')
-            FROM payrail.payouts p
-            WHERE
-                p.merchant_id = w.merchant_id
-                AND p.payout_id IN (
-                    SELECT n.payout_id
-                    FROM webhook.events n
-                    WHERE n.merchant_id = w.merchant_id AND n.seq > greatest(w.event_seq, v.seq - 100)
+            SELECT coalesce(json_agg(payrail.payout_json(c) ORDER BY c.payout_id), '[]')
+            FROM (
+                (
+                    SELECT p.*
+                    FROM payrail.payouts p
+                    WHERE p.merchant_id = w.merchant_id AND v.seq - w.event_seq > 25
+                    ORDER BY p.payout_id DESC
+                    LIMIT 25
                 )
+                UNION ALL
+                SELECT p.*
+                FROM payrail.payouts p
+                WHERE
+                    p.merchant_id = w.merchant_id
+                    AND v.seq - w.event_seq <= 25
+                    AND p.payout_id IN (
+                        SELECT n.payout_id
+                        FROM webhook.events n
+                        WHERE n.merchant_id = w.merchant_id AND n.seq > w.event_seq
+                    )
+            ) c
         )
     FROM unnest(p_merchant_ids, p_events, p_entries) w (merchant_id, event_seq, entry_seq)
     LEFT JOIN LATERAL (

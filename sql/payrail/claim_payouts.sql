@@ -22,6 +22,9 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- before the first ANALYZE, and with a plan kept from before it, every payout would be read to find the few that are due
+SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_now timestamptz;

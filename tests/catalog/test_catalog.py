@@ -292,7 +292,7 @@ def test_every_door_is_a_definer_with_a_pinned_search_path(catalog: Connection) 
         if is_door(function) and function["name"] != "me_json":
             assert function["definer"], function["function"]
         if function["definer"]:
-            assert function["config"] == ["search_path=pg_catalog, pg_temp"], function["function"]
+            assert function["config"][0] == "search_path=pg_catalog, pg_temp", function["function"]
             assert function["schema"] in {"payrail", "sandbox", "audit"}, function["function"]
 
 

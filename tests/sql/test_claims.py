@@ -196,3 +196,29 @@ def test_payouts_to_an_archived_account_are_still_claimed(desk: Desk) -> None:
     payout_id = desk.payout()
     desk.call("payrail_operator", "archive_bank_account", bank_account_id=ACCOUNT)
     assert [row["payout_id"] for row in desk.claim()] == [payout_id]
+
+
+def test_a_claim_does_not_read_what_is_not_due(own_desk: Desk) -> None:
+    """Nor after the session has planned it while there was next to nothing to read."""
+    desk = own_desk
+    for number in range(8):
+        desk.create(f"early-{number}", 1)
+        desk.fail_batch(*[(r["payout_id"], "account_closed", None, None) for r in desk.claim()])
+        desk.sql("payrail_worker", "SELECT payrail.due_merchants()", [])
+    for number in range(10):
+        made = desk.create_batch(
+            *[(f"{number}-{n}", 1, "INR", ACCOUNT, None, None) for n in range(200)]
+        )
+        for answer in made:
+            desk.cancel(answer.payout_id)
+    desk.create("late", 1)
+    with desk.connection("payrail_worker").transaction():
+        assert desk.sql("payrail_worker", "SELECT payrail.due_merchants()", [])
+        assert len(desk.claim()) == 1
+        (read,) = desk.sql(
+            "payrail_worker",
+            "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) AS rows"
+            " FROM pg_stat_xact_user_tables WHERE schemaname = 'payout' AND relname = 'payouts'",
+            [],
+        )
+    assert read["rows"] < 100

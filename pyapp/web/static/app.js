@@ -49,7 +49,19 @@ function showPayout({ id, row }) {
   }
 }
 
+let reloading = false;
+let again = false;
+
 async function reloadPayout(whole) {
+  if (reloading) { again = true; return; }
+  reloading = true;
+  await replacePayout(whole);
+  reloading = false;
+  const fresh = document.querySelector("[data-whole]");
+  if (again && fresh) { again = false; reloadPayout(fresh); }
+}
+
+async function replacePayout(whole) {
   const answer = await fetch(location.href);
   if (!answer.ok || answer.redirected) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -72,8 +84,11 @@ function listen(since) {
     const news = JSON.parse(event.data);
     for (const place of document.querySelectorAll("[data-balance]")) place.textContent = news[place.dataset.balance];
     keepingFocus(() => news.payouts.forEach(showPayout));
+    const told = new Set(news.payouts.map(({ id }) => id));
     const whole = document.querySelector("[data-whole]");
-    if (whole && news.payouts.some(({ id }) => id === whole.dataset.whole)) reloadPayout(whole);
+    if (whole && (news.more || told.has(whole.dataset.whole))) reloadPayout(whole);
+    const untold = [...document.querySelectorAll("tr[data-payout]")].some((row) => !told.has(row.dataset.payout));
+    if (news.more && untold) document.getElementById("stale").hidden = false;
   };
   addEventListener("pagehide", () => source.close());
 }
