@@ -1,4 +1,5 @@
--- Promises: a SHA-256 of what was asked for: equal for equal requests, by whatever route they came.
+-- Promises: a SHA-256 of what was asked for, in PostgreSQL's binary form: equal for equal requests, by whatever route they
+-- came, and for no others, since each field's length stands before it.
 CREATE OR REPLACE FUNCTION payout.request_fingerprint(
     p_amount bigint, p_currency text, p_bank_account_id text, p_reference text, p_metadata jsonb
 )
@@ -6,10 +7,7 @@ RETURNS bytea
 LANGUAGE sql
 STABLE
 RETURN sha256(
-    convert_to(
-        jsonb_build_array(
-            'POST /payouts', p_amount, p_currency, p_bank_account_id, p_reference, coalesce(p_metadata, '{}')
-        )::text,
-        'UTF8'
+    record_send(
+        ROW('POST /payouts', p_amount, p_currency, p_bank_account_id, p_reference, coalesce(p_metadata, '{}'))
     )
 );

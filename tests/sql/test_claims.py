@@ -198,6 +198,15 @@ def test_payouts_to_an_archived_account_are_still_claimed(desk: Desk) -> None:
     assert [row["payout_id"] for row in desk.claim()] == [payout_id]
 
 
+def test_a_postponed_payout_is_asked_about_when_its_time_comes(desk: Desk) -> None:
+    payout_id = desk.payout("processing")
+    for _ in range(3):
+        desk.postpone(payout_id)
+        desk.make_due(payout_id)
+        (row,) = desk.claim(lease=MINUTE)
+        assert (row["payout_id"], row["action"]) == (payout_id, "enquire")
+
+
 def test_a_claim_does_not_read_what_is_not_due(own_desk: Desk) -> None:
     """Nor after the session has planned it while there was next to nothing to read."""
     desk = own_desk

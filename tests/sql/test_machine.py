@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +21,7 @@ from tests.desk import ACCOUNT, OPENING, STATUSES, Answer, Desk
 
 STEPS: Final = 2_000
 SETTINGS: Final = settings(
-    max_examples=52,
+    max_examples=60,
     stateful_step_count=50,
     deadline=None,
     derandomize=True,
@@ -303,19 +303,12 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_random_operations_agree_with_the_model(shared_database: Database) -> None:
-    Machine.steps = 0
-    Machine.met.clear()
-    explore(shared_database)
-    assert Machine.steps >= STEPS
-    assert Machine.met == {*STATUSES, "applied", "repeated", "contradicted"}
-
-
-def explore(database: Database, *, shrink: bool = True) -> None:
-    """Run the machine; a failure is made as small as can be, unless only the failure counts."""
-    how = SETTINGS if shrink else settings(SETTINGS, phases=[Phase.generate])
-
     class Here(Machine):
         def __init__(self) -> None:
-            super().__init__(database)
+            super().__init__(shared_database)
 
-    run_state_machine_as_test(Here, settings=how)
+    Machine.steps = 0
+    Machine.met.clear()
+    run_state_machine_as_test(Here, settings=SETTINGS)
+    assert Machine.steps >= STEPS
+    assert Machine.met == {*STATUSES, "applied", "repeated", "contradicted"}
