@@ -413,6 +413,21 @@ class Change:
     payouts: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPayouts:
+    """Payouts under way in one status."""
+
+    status: str
+    payouts: int
+    unanswered: int
+    overdue_seconds: float
+
+
+async def open_payouts(db: Pool) -> list[OpenPayouts]:
+    """Return how much is under way, of all merchants together."""
+    return await _door(db, OpenPayouts, "open_payouts")
+
+
 async def open_session(db: Pool, key_hash: bytes, session_hash: bytes) -> Caller | None:
     """Sign the holder of an API key in for twelve hours; None if the key is not valid."""
     return _maybe(

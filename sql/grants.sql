@@ -52,6 +52,9 @@ GRANT EXECUTE ON FUNCTION
     payrail.changes
 TO payrail_api;
 
+-- monitoring
+GRANT EXECUTE ON FUNCTION payrail.open_payouts TO payrail_api, payrail_operator, payrail_auditor;
+
 -- the worker
 GRANT EXECUTE ON FUNCTION
     payrail.due_merchants,

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
-from pyapp.web import dashboard, openapi
+from pyapp.web import dashboard, metrics, openapi
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
 from pyapp.web.live import Hub
@@ -48,7 +48,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
             yield
 
     app = Starlette(
-        routes=[Route(path, Resource(handlers)) for path, handlers in _paths().items()],
+        routes=[Route(path, Resource(path, handlers)) for path, handlers in _paths().items()],
         lifespan=lifespan,
         exception_handlers={
             Problem: _refuse,
@@ -76,6 +76,7 @@ def _paths() -> dict[str, dict[str, Handler]]:
         paths[f"/static/{file.name}"]["GET"] = _constant(file.read_bytes(), _MEDIA[file.suffix])
     paths["/healthz"]["GET"] = _healthy
     paths["/readyz"]["GET"] = _ready
+    paths["/metrics"]["GET"] = metrics.show
     for view in dashboard.VIEWS:
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}

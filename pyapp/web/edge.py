@@ -17,11 +17,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pyapp import log
+from pyapp.web import metrics
 
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_QUIET: Final = ("/healthz", "/readyz", "/static/")
+_QUIET: Final = ("/healthz", "/readyz", "/metrics", "/static/")
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     b" form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -67,6 +68,8 @@ class Edge:
         except Exception as exc:  # noqa: BLE001 - the client has its answer; this is for us
             log.failure("crash", exc, request_id=request_id)
         finally:
+            seconds = time.perf_counter() - started
+            metrics.count(scope["method"], state.get("route", "none"), status, seconds)
             log.event(
                 "request",
                 level=logging.DEBUG if path.startswith(_QUIET) else logging.INFO,
@@ -75,7 +78,7 @@ class Edge:
                 method=scope["method"],
                 path=path,
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 1),
+                ms=round(seconds * 1000, 1),
                 key_prefix=state.get("key_prefix"),
                 merchant_id=state.get("merchant_id"),
             )

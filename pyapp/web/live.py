@@ -47,6 +47,10 @@ class Hub:
             task.cancel()
             self.close()
 
+    def pages(self) -> int:
+        """Return how many pages are open."""
+        return sum(len(readers) for readers in self._readers.values())
+
     def close(self) -> None:
         """End all streams, so that the server can stop."""
         for readers in self._readers.values():

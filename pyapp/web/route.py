@@ -74,10 +74,12 @@ class Route(Generic[Q, B]):
 class Resource:
     """What answers at one path: a handler per method."""
 
+    path: str
     handlers: Mapping[str, Callable[[Request], Awaitable[Response]]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch on the method; HEAD is GET, and the server drops the body."""
+        scope["state"]["route"] = self.path
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         allowed = ["OPTIONS", *self.handlers, *(["HEAD"] if "GET" in self.handlers else [])]
         allow = {"Allow": ", ".join(sorted(allowed))}

@@ -64,6 +64,7 @@ FUNCTIONS = {
     "payrail.daily_balances": API,
     "payrail.daily_payouts": API,
     "payrail.changes": API,
+    "payrail.open_payouts": READERS,
     "ledger.position_at": NOBODY,
     # the worker
     "payrail.due_merchants": WORKER | OPERATOR,
@@ -573,7 +574,7 @@ UNSAFE = [
 
 def test_the_money_doors_are_all_here() -> None:
     moving = {name.removeprefix("payrail.") for name in FUNCTIONS if "payout" in name}
-    inside = {"payout_json", "payout_detail_json", "daily_payouts"}
+    inside = {"payout_json", "payout_detail_json", "daily_payouts", "open_payouts"}
     assert {*DOORS} == {n for n in moving if "." not in n} - inside | {"credit_merchant"}
 
 

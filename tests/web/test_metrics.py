@@ -1,0 +1,84 @@
+"""What Prometheus scrapes is true, and tells no secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import psycopg
+from psycopg.rows import DictRow
+
+from pyapp.settings import ROOT
+from tests.web.client import Client
+from tests.web.conftest import NewClient, wait_until
+
+Connection = psycopg.Connection[DictRow]
+
+
+def scrape(client: Client) -> dict[str, float]:
+    answer = client.get("//metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = [line for line in answer.body.decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def requests(client: Client, method: str, route: str, status: int) -> float:
+    labels = f'method="{method}",route="{route}",status="{status}"'
+    return scrape(client).get(f"payrail_http_request_seconds_count{{{labels}}}", 0)
+
+
+def test_requests_are_counted_by_route_and_status(client: Client) -> None:
+    route = "/api/v1/payouts/{payout_id}"
+    before = requests(client, "GET", route, 404)
+    for number in range(3):
+        client.get(f"/payouts/01990000-0000-7000-8000-00000000000{number}/")
+    # a request is counted when its answer has been sent
+    wait_until(lambda: requests(client, "GET", route, 404) >= before + 3)
+
+
+def test_nothing_that_is_typed_becomes_a_label(client: Client) -> None:
+    client.get("//nowhere/at-all?secret=hidden")
+    client("BREW", "/me/")
+    wait_until(lambda: requests(client, "GET", "none", 404) > 0)
+    text = client.get("//metrics").body.decode()
+    for word in ("nowhere", "hidden", "BREW", str(client.merchant_id)):
+        assert word not in text
+
+
+def test_open_payouts_are_counted(
+    new_client: NewClient, claim: Callable[[Client], None], worker: Connection
+) -> None:
+    client = new_client()
+    before = scrape(client)
+    made = [client.payout()["id"] for _ in range(3)]
+    assert scrape(client)['payrail_open_payouts{status="pending"}'] >= 3
+    assert scrape(client)["payrail_overdue_seconds"] > 0
+    claim(client)
+    worker.execute(
+        "SELECT payrail.postpone_payouts(%s, %s::uuid[])",
+        [client.merchant_id, made],
+    )
+    after = scrape(client)
+    assert after['payrail_open_payouts{status="processing"}'] >= 3
+    assert after["payrail_unanswered_payouts"] >= before["payrail_unanswered_payouts"] + 3
+
+
+def test_it_is_what_prometheus_reads(client: Client) -> None:
+    names = set(re.findall(r"^# TYPE (\w+)", client.get("//metrics").body.decode(), re.MULTILINE))
+    assert {
+        "payrail_http_request_seconds",
+        "payrail_live_pages",
+        "payrail_open_payouts",
+        "payrail_unanswered_payouts",
+        "payrail_overdue_seconds",
+    } <= names
+
+
+def test_grafanas_dashboard_asks_for_what_there_is(client: Client) -> None:
+    asked = set(re.findall(r"payrail_\w+", (ROOT / "docs" / "grafana.json").read_text()))
+    text = client.get("//metrics").body.decode()
+    assert asked
+    assert {name.removesuffix("_count").removesuffix("_bucket") for name in asked} <= set(
+        re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
+    )
