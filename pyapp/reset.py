@@ -99,6 +99,9 @@ def create(settings: Settings, *, say: Callable[[str], None] = print) -> None:
 
 def reset(settings: Settings, *, say: Callable[[str], None] = print) -> None:
     """Drop everything and create the demo anew; NotADemoError if this is anything but a demo."""
+    if settings.conninfo("admin") == settings.conninfo("payrail_operator"):
+        message = "DATABASE_URL names one of PayRail's roles: a reset needs the administrator"
+        raise NotADemoError(message)
     with psycopg.connect(settings.conninfo("admin"), autocommit=True) as guard:
         guard.execute("SELECT pg_advisory_lock(hashtextextended('payrail:migrate', 0))")
         with guard.transaction():

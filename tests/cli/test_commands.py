@@ -64,6 +64,18 @@ def test_reset_restores_a_demo(alone: Payrail) -> None:
     assert alone("audit").code == 0
 
 
+def test_who_could_not_finish_a_reset_does_not_begin_it(
+    alone: Payrail, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone("merchant", "create", "Somebody")
+    monkeypatch.setenv(
+        "DATABASE_URL", make_conninfo(database.conninfo("admin"), user="payrail_migrator")
+    )
+    assert alone("reset").error.startswith("DATABASE_URL names one of PayRail's roles")
+    monkeypatch.setenv("DATABASE_URL", database.conninfo("admin"))
+    assert [row["name"] for row in alone("merchant", "list", "--json").json] == ["Somebody"]
+
+
 @pytest.mark.parametrize("command", ["reset", "demo"])
 def test_a_live_installation_is_never_reset_nor_given_the_demos_keys(
     alone: Payrail, database: Database, monkeypatch: pytest.MonkeyPatch, command: str
