@@ -1,6 +1,7 @@
 \set n random(1, 1000)
 \set key random(1, 1000000000000000000)
-SELECT p.status
-FROM payrail.create_payout(
-    ('00000000-0000-7000-8000-' || lpad(:n, 12, '0'))::uuid, 'bench-' || :key, 100, 'demo-bank-account'
-) p;
+SELECT (
+    payrail.create_payout(
+        ('00000000-0000-7000-8000-' || lpad(:n, 12, '0'))::uuid, 'bench-' || :key, 100, 'demo-bank-account'
+    )
+).status;

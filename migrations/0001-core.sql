@@ -131,15 +131,13 @@ WHERE reference IS NOT NULL;
 -- webhook ----------------------------------------------------------------------------------------------
 
 -- What happened: one row per transition of a payout, numbered per merchant in commit order without gaps (the merchant is
--- locked). The rows of one payout are its history (the view payout.history).
+-- locked), which is also an event's name. The rows of one payout are its history (the view payout.history).
 CREATE TABLE webhook.events (
     merchant_id uuid NOT NULL,
     seq bigint NOT NULL,
-    event_id uuid NOT NULL DEFAULT uuidv7(),
     payout_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
     payout_version integer NOT NULL,
-    type text NOT NULL,
     from_status text,
     to_status text NOT NULL,
     actor text NOT NULL,

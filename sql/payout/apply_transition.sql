@@ -70,12 +70,11 @@ BEGIN
 
     -- numbered without gaps in commit order: the merchant is locked
     INSERT INTO webhook.events (
-        merchant_id, seq, type, payout_id, payout_version, created_at, from_status, to_status, actor, reason
+        merchant_id, seq, payout_id, payout_version, created_at, from_status, to_status, actor, reason
     )
     SELECT
         NEW.merchant_id,
         coalesce(max(e.seq), 0) + 1,
-        'payout.' || CASE NEW.version WHEN 1 THEN 'created' ELSE NEW.status END,
         NEW.payout_id,
         NEW.version,
         NEW.updated_at,

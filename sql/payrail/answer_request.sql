@@ -8,23 +8,21 @@ RETURNS payrail.answer
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_answer payrail.answer;
+    v_status integer;
+    v_body json;
     v_problem text;
     v_fingerprint bytea;
     v_known_fingerprint bytea;
     v_available bigint;
     v_payout payrail.payouts;
 BEGIN
-    v_answer.replayed := FALSE;
-
     -- invalid: answered, not stored
     v_problem := payout.request_problem(
         p_request.idempotency_key, p_request.amount, p_request.bank_account_id, p_request.reference, p_request.metadata
     );
     IF v_problem IS NOT NULL THEN
-        v_answer.body := payrail.problem(v_problem);
-        v_answer.status := v_answer.body ->> 'status';
-        RETURN v_answer;
+        v_body := payrail.problem(v_problem);
+        RETURN ROW(v_body ->> 'status', v_body, FALSE)::payrail.answer;
     END IF;
 
     -- a key seen before: its first answer again
@@ -34,28 +32,25 @@ BEGIN
     SELECT
         k.status,
         k.body,
-        TRUE,
         k.fingerprint
-    INTO v_answer.status, v_answer.body, v_answer.replayed, v_known_fingerprint
+    INTO v_status, v_body, v_known_fingerprint
     FROM payout.idempotency_keys k
     WHERE k.merchant_id = p_merchant_id AND k.idempotency_key = p_request.idempotency_key;
     IF FOUND THEN
         IF v_known_fingerprint <> v_fingerprint THEN
             RETURN ROW(422, payrail.problem('idempotency_key_reused'), FALSE)::payrail.answer;
         END IF;
-        RETURN v_answer;
+        RETURN ROW(v_status, v_body, TRUE)::payrail.answer;
     END IF;
 
-    v_answer.status := 422;
-    v_answer.replayed := FALSE;
+    v_status := 422;
     SELECT p.available INTO v_available
     FROM ledger.positions p
     WHERE p.merchant_id = p_merchant_id AND p.currency = p_request.currency;
     IF NOT FOUND THEN
         v_available := 0;
         IF NOT EXISTS (SELECT FROM ledger.currencies c WHERE c.currency = p_request.currency) THEN
-            v_answer.body := payrail.problem('currency_unknown');
-            RETURN v_answer;
+            RETURN ROW(422, payrail.problem('currency_unknown'), FALSE)::payrail.answer;
         END IF;
     END IF;
 
@@ -64,9 +59,9 @@ BEGIN
     WHERE a.merchant_id = p_merchant_id AND a.bank_account_id = p_request.bank_account_id AND a.archived_at IS NULL;
 
     IF NOT FOUND THEN
-        v_answer.body := payrail.problem('bank_account_not_found');
+        v_body := payrail.problem('bank_account_not_found');
     ELSIF v_available < p_request.amount THEN
-        v_answer.body := payrail.problem(
+        v_body := payrail.problem(
             'insufficient_funds',
             format(
                 'available balance %s is less than the amount %s (minor units of %s)',
@@ -80,15 +75,15 @@ BEGIN
             p_merchant_id, uuidv7(), 'pending', p_request.amount, p_request.currency, p_request.bank_account_id,
             p_request.reference, p_request.metadata, p_now, payrail.actor(p_actor)
         ) RETURNING * INTO v_payout;
-        v_answer.status := 201;
-        v_answer.body := payrail.payout_json(v_payout);
+        v_status := 201;
+        v_body := payrail.payout_json(v_payout);
     END IF;
 
     INSERT INTO payout.idempotency_keys (merchant_id, idempotency_key, fingerprint, payout_id, status, body)
     VALUES (
-        p_merchant_id, p_request.idempotency_key, v_fingerprint, v_payout.payout_id, v_answer.status, v_answer.body
+        p_merchant_id, p_request.idempotency_key, v_fingerprint, v_payout.payout_id, v_status, v_body
     );
-    RETURN v_answer;
+    RETURN ROW(v_status, v_body, FALSE)::payrail.answer;
 END
 $$;
 

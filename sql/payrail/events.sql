@@ -2,8 +2,7 @@ CREATE OR REPLACE VIEW payrail.events AS
 SELECT
     e.merchant_id,
     e.seq,
-    e.event_id,
-    e.type,
+    'payout.' || CASE WHEN e.from_status IS NULL THEN 'created' ELSE e.to_status END AS type,
     e.payout_id,
     e.payout_version,
     e.from_status,

@@ -269,8 +269,8 @@ TAMPERINGS: list[tuple[str, str]] = [
         "broken_history",
         (
             "INSERT INTO webhook.events"
-            " (merchant_id, seq, type, payout_id, payout_version, created_at, to_status, actor)"
-            " SELECT %(merchant_id)s, max(seq) + 1, 'payout.created', uuidv7(), 1, now(),"
+            " (merchant_id, seq, payout_id, payout_version, created_at, to_status, actor)"
+            " SELECT %(merchant_id)s, max(seq) + 1, uuidv7(), 1, now(),"
             f" 'pending', 'me' FROM webhook.events WHERE {MINE}"
         ),
     ),
@@ -282,10 +282,6 @@ TAMPERINGS: list[tuple[str, str]] = [
             f"DELETE FROM webhook.events WHERE {MINE}"
             f" AND seq = (SELECT max(seq) - 1 FROM webhook.events WHERE {MINE})"
         ),
-    ),
-    (
-        "missing_events",
-        f"UPDATE webhook.events SET type = 'payout.failed' WHERE {SETTLED} AND payout_version = 3",
     ),
     ("missing_events", f"UPDATE webhook.events SET seq = seq + 1000 WHERE {PENDING}"),
     ("broken_history", f"UPDATE webhook.events SET payout_id = uuidv7() WHERE {PENDING}"),

@@ -131,7 +131,8 @@ MUTANTS: Final = [
             (
                 "INSERT INTO payout.idempotency_keys",
                 (
-                    "IF v_answer.status <> 201 THEN RETURN v_answer; END IF;"
+                    "IF v_status <> 201 THEN"
+                    " RETURN ROW(v_status, v_body, FALSE)::payrail.answer; END IF;"
                     " INSERT INTO payout.idempotency_keys"
                 ),
             ),
@@ -143,13 +144,13 @@ MUTANTS: Final = [
         "payrail/answer_request.sql",
         (
             (
-                "        RETURN v_answer;\n    END IF;\n\n    v_answer.status := 422;",
+                "        RETURN ROW(v_status, v_body, TRUE)::payrail.answer;",
                 (
-                    "        SELECT payrail.payout_json(p) INTO v_answer.body"
+                    "        SELECT payrail.payout_json(p) INTO v_body"
                     " FROM payrail.payouts p"
                     " WHERE p.merchant_id = p_merchant_id"
-                    " AND p.payout_id = (v_answer.body ->> 'id')::uuid;"
-                    "        RETURN v_answer;\n    END IF;\n\n    v_answer.status := 422;"
+                    " AND p.payout_id = (v_body ->> 'id')::uuid;"
+                    "        RETURN ROW(v_status, v_body, TRUE)::payrail.answer;"
                 ),
             ),
         ),

@@ -483,8 +483,8 @@ INSERTS = {
     " (merchant_id, payout_id, status, amount, currency, bank_account_id, next_action_at, actor)"
     " VALUES (%(merchant_id)s, uuidv7(), 'pending', 1, 'INR', 'demo-bank-account', now(), 'me')",
     "webhook.events": "INSERT INTO webhook.events"
-    " (merchant_id, seq, type, payout_id, payout_version, created_at, to_status, actor)"
-    " VALUES (%(merchant_id)s, 1000, 'payout.created', uuidv7(), 1, now(), 'pending', 'me')",
+    " (merchant_id, seq, payout_id, payout_version, created_at, to_status, actor)"
+    " VALUES (%(merchant_id)s, 1000, uuidv7(), 1, now(), 'pending', 'me')",
     "payout.idempotency_keys": "INSERT INTO payout.idempotency_keys"
     " (merchant_id, idempotency_key, fingerprint, status, body)"
     " VALUES (%(merchant_id)s, 'forged', '', 422, '{}')",
