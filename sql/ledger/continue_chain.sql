@@ -15,15 +15,21 @@ BEGIN
     END IF;
 
     SELECT
-        coalesce(p.seq, 0) + 1,
-        coalesce(p.available, 0) + k.available_sign * NEW.amount,
-        coalesce(p.held, 0) + k.held_sign * NEW.amount,
+        coalesce(e.seq, 0) + 1,
+        coalesce(e.available, 0) + k.available_sign * NEW.amount,
+        coalesce(e.held, 0) + k.held_sign * NEW.amount,
         -- never earlier than the row before, even if the clock is set back
-        greatest(clock_timestamp(), p.created_at),
-        p.hash
+        greatest(clock_timestamp(), e.created_at),
+        e.hash
     INTO NEW.seq, NEW.available, NEW.held, NEW.created_at, v_previous_hash
     FROM ledger.kinds k
-    LEFT JOIN ledger.positions p ON p.merchant_id = NEW.merchant_id AND p.currency = NEW.currency
+    LEFT JOIN LATERAL (
+        SELECT l.seq, l.available, l.held, l.created_at, l.hash
+        FROM ledger.entries l
+        WHERE l.merchant_id = NEW.merchant_id AND l.currency = NEW.currency
+        ORDER BY l.seq DESC
+        LIMIT 1
+    ) e ON TRUE
     WHERE k.kind = NEW.kind AND k.of_payout = (NEW.payout_id IS NOT NULL) AND k.of_payout = (NEW.reference IS NULL);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a ledger entry is of a known kind and names its cause' USING ERRCODE = 'PR903';

@@ -1,7 +1,7 @@
 -- Promises: the newest entry that was there at an instant; no row before the first. created_at never falls along a chain, so the
 -- entry is found by halving: twenty looks into the index for a million entries, and no index by time to keep.
 CREATE OR REPLACE FUNCTION ledger.position_at(p_merchant_id uuid, p_currency text, p_at timestamptz)
-RETURNS SETOF ledger.positions
+RETURNS SETOF ledger.entries
 LANGUAGE plpgsql
 STABLE
 AS $$
@@ -10,9 +10,11 @@ DECLARE
     v_high bigint;
     v_middle bigint;
 BEGIN
-    SELECT p.seq INTO v_high
-    FROM ledger.positions p
-    WHERE p.merchant_id = p_merchant_id AND p.currency = p_currency;
+    SELECT e.seq INTO v_high
+    FROM ledger.entries e
+    WHERE e.merchant_id = p_merchant_id AND e.currency = p_currency
+    ORDER BY e.seq DESC
+    LIMIT 1;
     -- the entry asked for is v_low (0: none) to v_high
     WHILE v_low < v_high LOOP
         v_middle := (v_low + v_high + 1) / 2;
@@ -27,7 +29,7 @@ BEGIN
     END LOOP;
 
     RETURN QUERY
-    SELECT e.merchant_id, e.currency, e.seq, e.available, e.held, e.created_at, e.hash
+    SELECT e.*
     FROM ledger.entries e
     WHERE e.merchant_id = p_merchant_id AND e.currency = p_currency AND e.seq = v_low;
 END

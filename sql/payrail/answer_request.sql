@@ -44,9 +44,11 @@ BEGIN
     END IF;
 
     v_status := 422;
-    SELECT p.available INTO v_available
-    FROM ledger.positions p
-    WHERE p.merchant_id = p_merchant_id AND p.currency = p_request.currency;
+    SELECT e.available INTO v_available
+    FROM ledger.entries e
+    WHERE e.merchant_id = p_merchant_id AND e.currency = p_request.currency
+    ORDER BY e.seq DESC
+    LIMIT 1;
     IF NOT FOUND THEN
         v_available := 0;
         IF NOT EXISTS (SELECT FROM ledger.currencies c WHERE c.currency = p_request.currency) THEN

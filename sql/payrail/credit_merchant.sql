@@ -32,9 +32,9 @@ BEGIN
     WHERE e.merchant_id = p_merchant_id AND e.kind = 'credit' AND e.reference = p_reference;
     IF NOT FOUND THEN
         IF (
-            SELECT p.available + p.held + p_amount > 1000000000000000000
-            FROM ledger.positions p
-            WHERE p.merchant_id = p_merchant_id AND p.currency = p_currency
+            SELECT b.available + b.held + p_amount > 1000000000000000000
+            FROM payrail.balances b
+            WHERE b.merchant_id = p_merchant_id AND b.currency = p_currency
         ) THEN
             RAISE EXCEPTION 'the balance would pass 10^18 minor units'
                 USING ERRCODE = 'PR302', DETAIL = json_build_object('field', 'amount');

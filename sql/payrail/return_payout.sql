@@ -30,9 +30,9 @@ BEGIN
         PERFORM payrail.raise_effect(p_payout_id, 'contradicted', v_payout.status, NULL);
     ELSIF v_payout.return_code IS NULL THEN
         IF (
-            SELECT p.available + p.held + v_payout.amount > 1000000000000000000
-            FROM ledger.positions p
-            WHERE p.merchant_id = p_merchant_id AND p.currency = v_payout.currency
+            SELECT b.available + b.held + v_payout.amount > 1000000000000000000
+            FROM payrail.balances b
+            WHERE b.merchant_id = p_merchant_id AND b.currency = v_payout.currency
         ) THEN
             RAISE EXCEPTION 'the balance would pass 10^18 minor units'
                 USING ERRCODE = 'PR302', DETAIL = json_build_object('field', 'amount');

@@ -59,9 +59,11 @@ def damaged(file: str, replace: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-READ_BALANCE = """SELECT p.available INTO v_available
-    FROM ledger.positions p
-    WHERE p.merchant_id = p_merchant_id AND p.currency = p_request.currency;"""
+READ_BALANCE = """SELECT e.available INTO v_available
+    FROM ledger.entries e
+    WHERE e.merchant_id = p_merchant_id AND e.currency = p_request.currency
+    ORDER BY e.seq DESC
+    LIMIT 1;"""
 
 MUTANTS: Final = [
     Mutant(
@@ -79,7 +81,7 @@ MUTANTS: Final = [
                 "    v_now := merchant.lock_merchant(p_merchant_id);",
                 (
                     "    PERFORM set_config('mutant.available', p.available::text, TRUE)"
-                    " FROM ledger.positions p"
+                    " FROM payrail.balances p"
                     " WHERE p.merchant_id = p_merchant_id AND p.currency = p_currency;"
                     " v_now := merchant.lock_merchant(p_merchant_id);"
                 ),

@@ -143,7 +143,6 @@ SELECTS = {
     "ledger.currencies": NOBODY,
     "ledger.entries": NOBODY,
     "ledger.kinds": NOBODY,
-    "ledger.positions": NOBODY,
     "webhook.events": NOBODY,
     "payout.transitions": NOBODY,
     "payout.failure_codes": NOBODY,
