@@ -17,6 +17,7 @@ $(STAMP): pyproject.toml
 	@echo "Setting up $(VENV) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m tests.browsers || true
 	@touch $@
 
 demo: $(STAMP) ## run PayRail with demo merchants: API, worker, embedded PostgreSQL (PORT=8000, RESET_DATA=1)

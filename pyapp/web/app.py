@@ -120,7 +120,8 @@ async def _refuse(request: Request, exc: Exception) -> Response:
         log.event("unavailable", level=logging.WARNING, request_id=request_id, error=repr(exc))
     elif isinstance(exc, psycopg.Error) and problem.row.status >= 500:  # noqa: PLR2004
         log.failure("internal", exc, request_id=request_id)
-    if getattr(request.state, "page", False):
+    in_browser = "text/html" in request.headers.get("accept", "")
+    if getattr(request.state, "page", in_browser and not request.url.path.startswith(PREFIX)):
         return dashboard.problem_page(request, problem)
     body = msgspec.json.encode(problem.document(request_id))
     return Response(body, problem.row.status, problem.headers, "application/problem+json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from pyapp.web.types import Kind, Page, Status
 _LATEST: Final = 8  # rows on the overview
 _BALANCE_DAYS: Final = 30
 _PAYOUT_DAYS: Final = 14
+_EVENT_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
 
 _TEMPLATES: Final = Environment(
@@ -109,9 +111,11 @@ def _html(template: str, status: int = 200, /, **given: object) -> Response:
 
 def problem_page(request: Request, problem: Problem) -> Response:
     """Show a problem as a page."""
-    return _html(
+    response = _html(
         "problem.html", problem.row.status, problem=problem, request_id=request.state.request_id
     )
+    response.headers.update(problem.headers)
+    return response
 
 
 # ------------------------------------------------------------------------------------ signing in
@@ -285,10 +289,10 @@ async def live(visit: Visit) -> Response:
     since = visit.request.headers.get("last-event-id") or visit.request.query_params.get(
         "since", ""
     )
-    events, _, entries = since.partition("-")
-    if not (events.isdecimal() and entries.isdecimal()) or len(since) > 40:  # noqa: PLR2004
+    found = _EVENT_ID.fullmatch(since)
+    if found is None:
         raise Problem("invalid_request", "since is not an event id")
-    seen = doors.Seen(visit.merchant_id, int(events), int(entries))
+    seen = doors.Seen(visit.merchant_id, int(found[1]), int(found[2]))
     hub: Hub = visit.request.app.state.hub
     return StreamingResponse(hub.stream(visit.db, seen), media_type="text/event-stream")
 

@@ -1,0 +1,125 @@
+"""An open page shows what happens, and the reader keeps their place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests import servers
+from tests.browser.conftest import Window, Windows
+from tests.desk import Desk
+from tests.jobs.test_worker import SLOW_BANK
+from tests.web.client import Client
+from tests.web.conftest import Web, start, wait_until
+from tests.workers import working
+
+WHERE = "[window.scrollY, window.loaded, document.activeElement.textContent]"
+
+
+def settle_in(page: Page, focus: str) -> list[object]:
+    """Put the focus somewhere and scroll; return the place that the reader is to keep."""
+    page.set_viewport_size({"width": 900, "height": 420})
+    page.locator(focus).first.focus()
+    page.evaluate("() => { window.scrollTo(0, 60); window.loaded = 'once'; }")
+    place: list[object] = page.evaluate(WHERE)
+    assert place[:2] == [60, "once"]
+    return place
+
+
+def test_a_payout_is_seen_to_settle(window: Window, desk: Desk, tmp_path: Path) -> None:
+    for _ in range(12):
+        desk.payout("cancelled", 100)
+    payout_id = desk.payout()
+    one, many = window.signed_in(f"/payouts/{payout_id}"), window.tab("/payouts")
+    row = many.locator(f"tr[data-payout='{payout_id}']")
+    places = {
+        one: settle_in(one, "[data-copy]"),
+        many: settle_in(many, f"tr[data-payout='{payout_id}'] a"),
+    }
+    heading = one.get_by_role("heading", level=1)
+    expect(heading).to_have_text("₹10.00 Pending")
+    expect(row).to_contain_text("Pending")
+    with working(desk.database.env, tmp_path / "log", "-c", SLOW_BANK) as worker:
+        expect(heading).to_have_text("₹10.00 Processing")
+        expect(row).to_contain_text("Processing")
+        expect(one.get_by_role("button", name="Cancel payout")).to_have_count(0)
+        assert worker.stdin
+        worker.stdin.write(b"\n")  # now the bank answers
+        worker.stdin.flush()
+        expect(heading).to_have_text("₹10.00 Settled")
+        expect(row).to_contain_text("Settled")
+    expect(one.locator(".timeline strong")).to_have_text(["Pending", "Processing", "Settled"])
+    expect(one.get_by_text("Paid out")).to_be_visible()
+    for page, place in places.items():
+        assert page.evaluate(WHERE) == place
+
+
+def test_a_new_payout_and_the_balance_appear(window: Window, desk: Desk) -> None:
+    overview, many, form = (
+        window.signed_in("/"),
+        window.tab("/payouts"),
+        window.tab("/payouts/new"),
+    )
+    expect(overview.get_by_text("No payouts yet.")).to_be_visible()
+    for number in (1, 2):
+        payout_id = desk.payout(amount=4000)
+        for page in (overview, many):
+            rows = page.locator("tr[data-payout]")
+            expect(rows).to_have_count(number)
+            expect(rows.first).to_have_attribute("data-payout", str(payout_id))
+            expect(page.get_by_text("No payouts yet.")).to_have_count(0)
+    for page in (overview, form):
+        expect(page.locator("[data-balance=available]")).to_have_text("₹20.00")
+    expect(overview.locator("[data-balance=held]")).to_have_text("₹80.00")
+
+
+def test_a_filtered_list_is_only_kept_up_to_date(window: Window, desk: Desk) -> None:
+    first = desk.payout()
+    page = window.signed_in("/payouts")
+    page.get_by_role("checkbox", name="Pending").check()
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**status=pending")
+    desk.payout()
+    desk.cancel(first)
+    expect(page.locator("tr[data-payout]")).to_contain_text(["Cancelled"])
+    expect(page.locator("tr[data-payout]")).to_have_count(1)
+
+
+def test_more_than_can_be_told_is_shown_anyway(window: Window, desk: Desk) -> None:
+    page = window.signed_in("/payouts")
+    batch = [(f"k{n}", 100, "INR", "demo-bank-account", None, None) for n in range(40)]
+    newest = desk.create_batch(*batch)[-1].payout_id
+    rows = page.locator("tr[data-payout]")
+    expect(rows.first).to_have_attribute("data-payout", str(newest))
+    expect(rows).to_have_count(25)
+
+
+def test_a_page_says_that_it_is_cut_off_and_catches_up(
+    browser: Browser, desk: Desk, tmp_path: Path
+) -> None:
+    with servers.port() as port, (tmp_path / "log").open("w") as log, ExitStack() as closing:
+        windows = Windows(browser, Web("127.0.0.1", port, tmp_path / "log"))
+        closing.enter_context(windows.closing)
+        with serving(desk, port, log):
+            page = windows.open(desk).signed_in("/payouts")
+            expect(page.locator("#offline")).to_be_hidden()
+        expect(page.locator("#offline")).to_contain_text("Not connected")
+        payout_id = desk.payout()
+        with serving(desk, port, log):
+            expect(page.locator(f"tr[data-payout='{payout_id}']")).to_be_visible()
+            expect(page.locator("#offline")).to_be_hidden()
+
+
+@contextmanager
+def serving(desk: Desk, port: int, log: IO[str]) -> Iterator[None]:
+    """Run a server at this port."""
+    with start(desk.database.conninfo("admin"), port, log) as process:
+        client = Client("127.0.0.1", port)
+        wait_until(lambda: client.get("//readyz").status == 200)
+        client.close()
+        yield
+        process.terminate()

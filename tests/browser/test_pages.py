@@ -1,0 +1,112 @@
+"""Every page can be read: on a phone, in the dark, and by people who use no eyes or no mouse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, Literal
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Page, ViewportSize
+
+from tests.browser.conftest import Windows
+from tests.conftest import Database
+from tests.desk import STATUSES, Desk
+
+Scheme = Literal["light", "dark"]
+AXE = (files(axe_playwright_python) / "axe.min.js").read_text()
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+LONG = "wide" * 60
+
+
+@pytest.fixture(scope="module")
+def busy(database: Database) -> Iterator[Desk]:
+    """A merchant with something of everything, and much of it."""
+    with Desk(database, 10**15) as desk:
+        for number, status in enumerate(STATUSES):
+            desk.payout(status, 10 ** (2 * number + 1))
+        desk.call(
+            "payrail_operator",
+            "add_bank_account",
+            bank_account_id="w" * 64,
+            holder_name=LONG[:100],
+            account_number="501000000001",
+            ifsc="HDFC0000001",
+        )
+        desk.create("wide", 1, reference=LONG, metadata={"order": LONG, "k" * 40: "v"})
+        yield desk
+
+
+def paths(desk: Desk) -> list[str]:
+    """Return where all kinds of pages are."""
+    rows = {row["status"]: row["payout_id"] for row in desk.table("payouts")}
+    payouts = [f"/payouts/{rows[status]}" for status in ("pending", "returned")]
+    lists = ["/payouts", "/payouts?status=settled&q=no", "/ledger", "/bank-accounts"]
+    return ["/", *lists, "/payouts/new", "/sign-in", "/payouts/nope", *payouts]
+
+
+def visit(page: Page, desk: Desk) -> Iterator[str]:
+    """Open every page, and the form that was refused."""
+    for path in paths(desk):
+        page.goto(path)
+        if page.locator("details").count():
+            page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
+        yield path
+    page.goto("/payouts/new")
+    page.get_by_label("Amount in rupees").fill("x")
+    page.get_by_role("button", name="Request payout").click()
+    page.locator("#amount-error").wait_for()
+    yield "refused"
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
+def test_axe_finds_nothing_serious(
+    windows: Windows, busy: Desk, scheme: Scheme, viewport: ViewportSize
+) -> None:
+    page = windows.open(busy, color_scheme=scheme, viewport=viewport).signed_in()
+    found: list[tuple[str, str, Any]] = []
+    for path in visit(page, busy):
+        page.evaluate(AXE)
+        report = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+        found += [
+            (path, one["id"], [node["html"] for node in one["nodes"]])
+            for one in report["violations"]
+            if one["impact"] in {"serious", "critical"}
+        ]
+        assert report["passes"]
+    assert found == []
+
+
+def test_no_page_scrolls_sideways(windows: Windows, busy: Desk) -> None:
+    page = windows.open(busy, viewport=PHONE).signed_in()
+    for path in visit(page, busy):
+        for width in (320, 390, 768):
+            page.set_viewport_size({"width": width, "height": 844})
+            inside = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            assert page.evaluate(inside), (path, width)
+
+
+def test_the_dark_is_dark(windows: Windows, busy: Desk) -> None:
+    page = windows.open(busy, color_scheme="light").signed_in()
+    paper, ink = light(page, "backgroundColor"), light(page, "color")
+    page.emulate_media(color_scheme="dark")
+    assert light(page, "backgroundColor") < 0.2 < 0.8 < paper  # noqa: PLR0133
+    assert ink < 0.2 < 0.8 < light(page, "color")  # noqa: PLR0133
+
+
+def light(page: Page, of: str) -> float:
+    """Return how light a colour of the page is, from 0 to 1."""
+    red, green, blue = re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{of}"))
+    return (int(red) + int(green) + int(blue)) / 3 / 255
+
+
+def test_the_pages_work_without_javascript(windows: Windows, desk: Desk) -> None:
+    page = windows.open(desk, java_script_enabled=False).signed_in("/payouts/new")
+    page.get_by_label("Amount in rupees").fill("60")
+    page.get_by_role("button", name="Request payout").click()
+    page.get_by_text("₹60.00 Pending").wait_for()
+    page.get_by_role("button", name="Cancel payout").click()
+    page.get_by_text("₹60.00 Cancelled").wait_for()
