@@ -101,9 +101,10 @@ CREATE DOMAIN ledger.balance AS bigint CONSTRAINT balance_never_negative CHECK (
 CREATE DOMAIN ledger.reference AS text CONSTRAINT reference_bounded CHECK (length(VALUE) BETWEEN 1 AND 255);
 
 -- One row is one movement of money and the merchant's position after it. seq, available, held, created_at
--- and hash are computed by the trigger ledger.continue_chain, whatever a writer says.
+-- and hash are computed by the trigger ledger.continue_chain, whatever a writer says; it also looks that the merchant is
+-- there, which a foreign key would do again for every entry.
 CREATE TABLE ledger.entries (
-    merchant_id uuid NOT NULL REFERENCES merchant.merchants,
+    merchant_id uuid NOT NULL,
     payout_id uuid,
     seq bigint NOT NULL,
     amount ledger.amount NOT NULL,

@@ -1,7 +1,7 @@
 -- Promises: every row inserted into the ledger continues it. The number, the position after the movement and
 -- the hash come from the newest row and the kind, not from the writer. An overdraft does not fit: a balance is a
 -- ledger.balance, never negative; nor does a second writer that did not hold the merchant's lock: seq is taken.
--- Raises: PR502 the writer is not a door, PR903 unknown kind of entry, or not its kind of cause.
+-- Raises: PR401 no such merchant, PR502 the writer is not a door, PR903 unknown kind of entry, or not its kind of cause.
 CREATE OR REPLACE FUNCTION ledger.continue_chain()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -33,6 +33,13 @@ BEGIN
     WHERE k.kind = NEW.kind AND k.of_payout = (NEW.payout_id IS NOT NULL) AND k.of_payout = (NEW.reference IS NULL);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a ledger entry is of a known kind and names its cause' USING ERRCODE = 'PR903';
+    END IF;
+    -- instead of a foreign key: every later entry follows one of the same merchant, and merchants are never deleted
+    IF NEW.seq = 1 THEN
+        IF NOT EXISTS (SELECT FROM merchant.merchants m WHERE m.merchant_id = NEW.merchant_id) THEN
+            RAISE EXCEPTION 'no such merchant'
+                USING ERRCODE = 'PR401', DETAIL = json_build_object('field', 'merchant_id', 'merchant_id', NEW.merchant_id);
+        END IF;
     END IF;
     NEW.hash := ledger.entry_hash(
         v_previous_hash, NEW.merchant_id, NEW.currency, NEW.seq, NEW.kind, NEW.amount, NEW.available, NEW.held, NEW.payout_id,

@@ -10,17 +10,24 @@ BEGIN
 END
 $$;
 
--- Merchants are never deleted; of a bank account only archived_at changes; of an API key only whether it is valid still and
--- when it was used.
+-- Merchants are never deleted, nor do they get another id; of a bank account only archived_at changes; of an API key only
+-- whether it is valid still and when it was used.
 CREATE OR REPLACE TRIGGER refuse_change
 BEFORE DELETE ON merchant.merchants
 FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_rewriting
+BEFORE UPDATE ON merchant.merchants
+FOR EACH ROW
+WHEN (new.merchant_id IS DISTINCT FROM old.merchant_id)
+EXECUTE FUNCTION merchant.refuse_change();
 
 CREATE OR REPLACE TRIGGER refuse_truncate
 BEFORE TRUNCATE ON merchant.merchants
 FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
 
 ALTER TABLE merchant.merchants ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE merchant.merchants ENABLE ALWAYS TRIGGER refuse_rewriting;
 ALTER TABLE merchant.merchants ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE OR REPLACE TRIGGER refuse_change

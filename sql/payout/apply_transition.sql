@@ -7,8 +7,6 @@ CREATE OR REPLACE FUNCTION payout.apply_transition()
 RETURNS trigger
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_ledger_kind text;
 BEGIN
     IF current_user <> 'payrail_owner' THEN
         RAISE EXCEPTION 'payouts are changed by the doors only'
@@ -25,9 +23,36 @@ BEGIN
     END IF;
 
     IF NEW.status IS DISTINCT FROM OLD.status THEN
-        SELECT t.ledger_kind INTO v_ledger_kind
-        FROM payout.transitions t
-        WHERE t.from_status = coalesce(OLD.status, 'new') AND t.to_status = NEW.status;
+        NEW.version := coalesce(OLD.version, 0) + 1;
+        NEW.updated_at := clock_timestamp();
+        NEW.created_at := coalesce(OLD.created_at, NEW.updated_at);
+
+        WITH edge AS (
+            SELECT t.ledger_kind
+            FROM payout.transitions t
+            WHERE t.from_status = coalesce(OLD.status, 'new') AND t.to_status = NEW.status
+        ),
+        entry AS (
+            INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)
+            SELECT NEW.merchant_id, NEW.currency, t.ledger_kind, NEW.amount, NEW.payout_id
+            FROM edge t
+            WHERE t.ledger_kind IS NOT NULL
+        )
+        INSERT INTO webhook.events (
+            merchant_id, seq, payout_id, payout_version, created_at, from_status, to_status, actor, reason
+        )
+        SELECT
+            NEW.merchant_id,
+            -- without gaps, in commit order: the merchant is locked
+            1 + coalesce((SELECT max(e.seq) FROM webhook.events e WHERE e.merchant_id = NEW.merchant_id), 0),
+            NEW.payout_id,
+            NEW.version,
+            NEW.updated_at,
+            OLD.status,
+            NEW.status,
+            NEW.actor,
+            NEW.reason
+        FROM edge t;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the payout can not go from its status to the one asked for'
                 USING ERRCODE = 'PR201', DETAIL = json_build_object(
@@ -55,35 +80,6 @@ BEGIN
                 USING ERRCODE = 'PR904', DETAIL = json_build_object('field', 'failure_code', 'payout_id', NEW.payout_id);
         END IF;
     END IF;
-    IF NEW.status = OLD.status THEN
-        RETURN NEW;
-    END IF;
-
-    NEW.version := coalesce(OLD.version, 0) + 1;
-    NEW.updated_at := clock_timestamp();
-    NEW.created_at := coalesce(OLD.created_at, NEW.updated_at);
-
-    IF v_ledger_kind IS NOT NULL THEN
-        INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)
-        VALUES (NEW.merchant_id, NEW.currency, v_ledger_kind, NEW.amount, NEW.payout_id);
-    END IF;
-
-    -- numbered without gaps in commit order: the merchant is locked
-    INSERT INTO webhook.events (
-        merchant_id, seq, payout_id, payout_version, created_at, from_status, to_status, actor, reason
-    )
-    SELECT
-        NEW.merchant_id,
-        coalesce(max(e.seq), 0) + 1,
-        NEW.payout_id,
-        NEW.version,
-        NEW.updated_at,
-        OLD.status,
-        NEW.status,
-        NEW.actor,
-        NEW.reason
-    FROM webhook.events e
-    WHERE e.merchant_id = NEW.merchant_id;
     RETURN NEW;
 END
 $$;

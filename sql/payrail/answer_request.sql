@@ -14,29 +14,43 @@ DECLARE
     v_fingerprint bytea;
     v_known_fingerprint bytea;
     v_available bigint;
+    v_has_account boolean;
     v_payout payrail.payouts;
 BEGIN
+    SELECT
+        payout.request_problem(
+            p_request.idempotency_key, p_request.amount, p_request.bank_account_id, p_request.reference, p_request.metadata
+        ),
+        payout.request_fingerprint(
+            p_request.amount, p_request.currency, p_request.bank_account_id, p_request.reference, p_request.metadata
+        ),
+        k.status,
+        k.body,
+        k.fingerprint,
+        e.available,
+        a.bank_account_id IS NOT NULL
+    INTO v_problem, v_fingerprint, v_status, v_body, v_known_fingerprint, v_available, v_has_account
+    FROM (SELECT) one
+    LEFT JOIN payout.idempotency_keys k
+        ON k.merchant_id = p_merchant_id AND k.idempotency_key = p_request.idempotency_key
+    LEFT JOIN merchant.bank_accounts a
+        ON a.merchant_id = p_merchant_id AND a.bank_account_id = p_request.bank_account_id AND a.archived_at IS NULL
+    LEFT JOIN LATERAL (
+        SELECT l.available
+        FROM ledger.entries l
+        WHERE l.merchant_id = p_merchant_id AND l.currency = p_request.currency
+        ORDER BY l.seq DESC
+        LIMIT 1
+    ) e ON TRUE;
+
     -- invalid: answered, not stored
-    v_problem := payout.request_problem(
-        p_request.idempotency_key, p_request.amount, p_request.bank_account_id, p_request.reference, p_request.metadata
-    );
     IF v_problem IS NOT NULL THEN
         v_body := payrail.problem(v_problem);
         RETURN ROW(v_body ->> 'status', v_body, FALSE)::payrail.answer;
     END IF;
 
     -- a key seen before: its first answer again
-    v_fingerprint := payout.request_fingerprint(
-        p_request.amount, p_request.currency, p_request.bank_account_id, p_request.reference, p_request.metadata
-    );
-    SELECT
-        k.status,
-        k.body,
-        k.fingerprint
-    INTO v_status, v_body, v_known_fingerprint
-    FROM payout.idempotency_keys k
-    WHERE k.merchant_id = p_merchant_id AND k.idempotency_key = p_request.idempotency_key;
-    IF FOUND THEN
+    IF v_status IS NOT NULL THEN
         IF v_known_fingerprint <> v_fingerprint THEN
             RETURN ROW(422, payrail.problem('idempotency_key_reused'), FALSE)::payrail.answer;
         END IF;
@@ -44,23 +58,14 @@ BEGIN
     END IF;
 
     v_status := 422;
-    SELECT e.available INTO v_available
-    FROM ledger.entries e
-    WHERE e.merchant_id = p_merchant_id AND e.currency = p_request.currency
-    ORDER BY e.seq DESC
-    LIMIT 1;
-    IF NOT FOUND THEN
+    IF v_available IS NULL THEN
         v_available := 0;
         IF NOT EXISTS (SELECT FROM ledger.currencies c WHERE c.currency = p_request.currency) THEN
             RETURN ROW(422, payrail.problem('currency_unknown'), FALSE)::payrail.answer;
         END IF;
     END IF;
 
-    PERFORM
-    FROM merchant.bank_accounts a
-    WHERE a.merchant_id = p_merchant_id AND a.bank_account_id = p_request.bank_account_id AND a.archived_at IS NULL;
-
-    IF NOT FOUND THEN
+    IF NOT v_has_account THEN
         v_body := payrail.problem('bank_account_not_found');
     ELSIF v_available < p_request.amount THEN
         v_body := payrail.problem(

@@ -276,6 +276,13 @@ def test_a_credit_reference_is_stored_once(desk: Desk) -> None:
         write(desk, kind="credit", amount=1, reference="opening")
 
 
+@pytest.mark.parametrize("role", ["payrail_owner", "admin"])
+def test_nobody_who_is_not_a_merchant_has_money(desk: Desk, role: str) -> None:
+    """As a foreign key would have it; the superuser is no door either."""
+    with desk.refused("PR401" if role == "payrail_owner" else "PR502"):
+        write(desk, role, merchant_id=uuid4(), kind="credit", amount=1, reference="r")
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -59,12 +59,6 @@ def damaged(file: str, replace: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-READ_BALANCE = """SELECT e.available INTO v_available
-    FROM ledger.entries e
-    WHERE e.merchant_id = p_merchant_id AND e.currency = p_request.currency
-    ORDER BY e.seq DESC
-    LIMIT 1;"""
-
 MUTANTS: Final = [
     Mutant(
         "the merchant is not locked",
@@ -90,8 +84,8 @@ MUTANTS: Final = [
         also=(
             (
                 "payrail/answer_request.sql",
-                READ_BALANCE,
-                "v_available := current_setting('mutant.available');",
+                "        e.available,",
+                "        current_setting('mutant.available')::bigint,",
             ),
         ),
     ),
@@ -283,8 +277,11 @@ MUTANTS: Final = [
         "payout/apply_transition.sql",
         (
             (
-                "WHERE e.merchant_id = NEW.merchant_id;",
-                "WHERE e.merchant_id = NEW.merchant_id HAVING NEW.status <> 'processing';",
+                "        FROM edge t;\n        IF NOT FOUND THEN",
+                (
+                    "        FROM edge t WHERE NEW.status <> 'processing';\n"
+                    "        IF NOT FOUND AND NEW.status <> 'processing' THEN"
+                ),
             ),
         ),
     ),

@@ -452,6 +452,7 @@ def test_a_record_is_never_altered(full: Desk, role: str, table: str, replicatio
 @pytest.mark.parametrize(
     ("table", "assignment"),
     [
+        ("merchant.merchants", "merchant_id = uuidv7()"),
         ("merchant.bank_accounts", "account_number = '99999999'"),
         ("merchant.bank_accounts", "ifsc = 'EVIL0000001'"),
         ("merchant.bank_accounts", "holder_name = 'Mallory'"),
