@@ -25,6 +25,7 @@ from uuid import uuid4
 import psycopg
 from tabulate import tabulate
 
+from bench import pages
 from pyapp.embedded import Server
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
@@ -56,6 +57,14 @@ class Bench:
     def connect(self) -> psycopg.Connection:
         """Connect as the administrator."""
         return psycopg.connect(self.server.conninfo(), autocommit=True)
+
+    def database(self, name: str) -> Settings:
+        """Make a database of PayRail's."""
+        with self.connect() as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        settings = Settings(database_url=self.server.conninfo(name))
+        migrate(settings, "demo", say=lambda _: None)
+        return settings
 
     def pgbench(self, *arguments: str, dbname: str = "payrail") -> str:
         """Run pgbench and return what it prints."""
@@ -131,7 +140,7 @@ def measure(bench: Bench, entries: int) -> list[Figure]:
     """Return all figures; progress goes to stderr."""
     say("setting up")
     setup(bench)
-    return [*throughput(bench), *growth(bench, entries), *claims(bench)]
+    return [*throughput(bench), *growth(bench, entries), *claims(bench), *open_pages(bench)]
 
 
 def say(text: str) -> None:
@@ -233,10 +242,7 @@ def growth(bench: Bench, entries: int) -> list[Figure]:
 
 def claims(bench: Bench) -> list[Figure]:
     """Measure how long a payout created in SQL waits for an idle worker."""
-    with bench.connect() as connection:
-        connection.execute("CREATE DATABASE claims")
-    settings = Settings(database_url=bench.server.conninfo("claims"))
-    migrate(settings, "demo", say=lambda _: None)
+    settings = bench.database("claims")
     with psycopg.connect(settings.conninfo("admin"), autocommit=True) as connection:
         connection.execute("SET search_path = procrastinate")  # its triggers name no schema
         row = connection.execute(
@@ -260,6 +266,24 @@ def claims(bench: Bench) -> list[Figure]:
             value = statistics.median(waits) if alarm else max(waits)
             figures.append(Figure(what, value, "ms", None, goal))
     return figures
+
+
+def open_pages(bench: Bench) -> list[Figure]:
+    """Measure what open dashboards cost the API, and how late they are."""
+    say(f"payouts over HTTP, without and with {pages.PAGES} pages open")
+    found = pages.measure(bench.database("pages"), rounds=1 if bench.rounds == 1 else 3)
+    what = f"HTTP creates, {pages.CONNECTIONS} connections"
+    return [
+        Figure(what, found.without, "per second"),
+        Figure(
+            f"{what}, {pages.PAGES} pages open",
+            found.with_pages,
+            "per second",
+            found.ratio,
+            ">= 0.9",
+        ),
+        Figure("the last page hears of the last payout", found.behind, "ms"),
+    ]
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 Every half second the merchants with a page open are looked up at once, by the numbers of their
 newest event and ledger entry; who has news is rendered once and sent to all of that merchant's
-pages. So a page costs the hot path nothing: a NOTIFY per payout would make commits wait for each
-other. A reader that is too slow is cut off; its browser comes back and says what it saw last.
+pages. The more there is to tell, the longer the pause, up to two seconds: requests come first.
+So a page costs the hot path nothing: a NOTIFY per payout would make commits wait for each other.
+A reader that is too slow is cut off; its browser comes back and says what it saw last.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -23,6 +25,8 @@ from pyapp import doors, log
 from pyapp.database import Pool
 
 _TICK: Final = 0.5  # seconds
+_REST: Final = 60  # times as long as rendering the last news took: requests come first
+_PATIENCE: Final = 2.0
 _HEARTBEAT: Final = 15.0
 _BACKLOG: Final = 16  # messages that a reader may be behind
 
@@ -82,8 +86,10 @@ class Hub:
                 self._seen.pop(seen.merchant_id, None)
 
     async def _look(self, db: Pool) -> None:
+        took = 0.0
         while True:
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(min(max(_TICK, _REST * took), _PATIENCE))
+            took = 0.0
             if not self._seen:
                 continue
             try:
@@ -92,11 +98,17 @@ class Hub:
                 log.event("live_updates_paused", level=logging.WARNING, error=repr(exc))
                 continue
             for change in found:
-                if change.merchant_id in self._seen:
-                    self._seen[change.merchant_id] = _after(change)
-                message = self.render(change)
-                for reader in self._readers.get(change.merchant_id, ()):
-                    _put(reader, message)
+                begun = time.monotonic()
+                self._tell(change)
+                took += time.monotonic() - begun
+                await asyncio.sleep(0)  # whoever asks for something need not wait for all pages
+
+    def _tell(self, change: doors.Change) -> None:
+        if change.merchant_id in self._seen:
+            self._seen[change.merchant_id] = _after(change)
+        message = self.render(change)
+        for reader in self._readers.get(change.merchant_id, ()):
+            _put(reader, message)
 
 
 def _after(change: doors.Change) -> doors.Seen:
