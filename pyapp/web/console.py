@@ -349,6 +349,7 @@ async def _audit(office: Office) -> None:
 
 # -------------------------------------------------------------------------------------- crediting
 
+_NO_AMOUNT: Final = {"amount": "Enter an amount in rupees, such as 60 or 1,250.50."}
 _REFUSALS: Final = {
     "reference_invalid": ("reference", "Use 1 to 255 printable characters."),
     "credit_reference_reused": ("reference", "This reference was used for another sum."),
@@ -356,17 +357,29 @@ _REFUSALS: Final = {
 }
 
 
+class _Draft(msgspec.Struct, frozen=True, kw_only=True):
+    amount: Annotated[str, Meta(max_length=255)] = ""
+    reference: Annotated[str, Meta(max_length=255)] = ""
+
+
+async def check_credit(visit: Visit) -> Response:
+    """Show what is about to be credited."""
+    draft = decode.query(visit.request, _Draft)
+    form = {"amount": draft.amount.strip(), "reference": draft.reference.strip()}
+    amount = shown.paise(form["amount"])
+    if amount is None:
+        return await _merchant(visit, form, _NO_AMOUNT, status=422)
+    found = await _known(visit, visit.id("merchant_id"))
+    return visit.page("ops-credit.html", merchant=found, amount=amount, form=form)
+
+
 async def credit(visit: Visit) -> Response:
-    """Show what is about to be credited, and when that is confirmed, credit it: once."""
+    """Credit what was confirmed: once, however often it is sent."""
     merchant_id = visit.id("merchant_id")
     form = {name: visit.form.get(name, "").strip() for name in ("amount", "reference")}
     amount = shown.paise(form["amount"])
     if amount is None:
-        errors = {"amount": "Enter an amount in rupees, such as 60 or 1,250.50."}
-        return await _merchant(visit, form, errors, status=422)
-    if visit.form.get("confirmed") != "yes":
-        found = await _known(visit, merchant_id)
-        return visit.page("ops-credit.html", merchant=found, amount=amount, form=form)
+        return await _merchant(visit, form, _NO_AMOUNT, status=422)
     try:
         entry = await doors.credit_as_operator(
             visit.db,
@@ -391,6 +404,7 @@ VIEWS: Final = (
     _get(path="/ops", handler=overview),
     _get(path="/ops/merchants", handler=merchants),
     _get(path="/ops/merchants/{merchant_id}", handler=merchant),
+    _get(path="/ops/merchants/{merchant_id}/credit", handler=check_credit),
     _post(path="/ops/merchants/{merchant_id}/credit", handler=credit),
     _get(path="/ops/merchants/{merchant_id}/payouts/{payout_id}", handler=payout),
     _get(path="/ops/payouts", handler=payouts),
