@@ -389,13 +389,17 @@ def _operator(operator: doors.Operator) -> Answer:
 
 def _password() -> str:
     """Ask for a password twice, or read one from stdin when nobody is there to be asked."""
-    if sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("The same again: ") != password:
-            message = "the two passwords differ"
-            raise CommandError(message)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
+    asked = sys.stdin.isatty()
+    try:
+        password = getpass.getpass() if asked else sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+        again = getpass.getpass("The same again: ") if asked else password
+    except (EOFError, UnicodeError):
+        message = "the password could not be read: type it, or pipe it in as UTF-8"
+        raise CommandError(message) from None
+    if again != password:
+        message = "the two passwords differ"
+        raise CommandError(message)
     if len(password) < passwords.LEAST:
         message = f"the password is too short: use {passwords.LEAST} characters or more"
         raise CommandError(message)

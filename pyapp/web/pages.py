@@ -39,7 +39,7 @@ def html(template: str, status: int = 200, /, **given: object) -> Response:
 
 def problem(request: Request, found: Problem) -> Response:
     """Show a problem as a page."""
-    in_console = request.url.path.startswith("/ops/") or request.url.path == "/ops"
+    in_console = request.app.state.console and request.url.path.startswith("/ops")
     response = html(
         "problem.html",
         found.row.status,

@@ -26,28 +26,41 @@ BEGIN
         p.utr::text,
         p.created_at,
         array_agg(t.why ORDER BY t.why)
+    -- each part ordered and cut like the whole: after an outage there may be millions
     FROM (
-        SELECT
-            e.merchant_id,
-            e.payout_id,
-            'contradicted' AS why
-        FROM rail.evidence e
-        WHERE e.effect = 'contradicted'
-        GROUP BY e.merchant_id, e.payout_id
+        (
+            SELECT
+                e.merchant_id,
+                e.payout_id,
+                'contradicted' AS why
+            FROM rail.evidence e
+            WHERE e.effect = 'contradicted'
+            GROUP BY e.merchant_id, e.payout_id
+            ORDER BY e.payout_id
+            LIMIT p_limit
+        )
         UNION ALL
-        SELECT
-            o.merchant_id,
-            o.payout_id,
-            'overdue'
-        FROM payout.payouts o
-        WHERE o.next_action_at < now() - INTERVAL '5 minutes'
+        (
+            SELECT
+                o.merchant_id,
+                o.payout_id,
+                'overdue'
+            FROM payout.payouts o
+            WHERE o.next_action_at < now() - INTERVAL '5 minutes'
+            ORDER BY o.payout_id
+            LIMIT p_limit
+        )
         UNION ALL
-        SELECT
-            s.merchant_id,
-            s.payout_id,
-            'slow'
-        FROM payout.payouts s
-        WHERE s.next_action_at IS NOT NULL AND s.status = 'processing' AND s.updated_at < now() - INTERVAL '1 hour'
+        (
+            SELECT
+                s.merchant_id,
+                s.payout_id,
+                'slow'
+            FROM payout.payouts s
+            WHERE s.next_action_at IS NOT NULL AND s.status = 'processing' AND s.updated_at < now() - INTERVAL '1 hour'
+            ORDER BY s.payout_id
+            LIMIT p_limit
+        )
     ) t
     INNER JOIN payout.payouts p ON t.merchant_id = p.merchant_id AND t.payout_id = p.payout_id
     INNER JOIN merchant.merchants m ON p.merchant_id = m.merchant_id

@@ -72,6 +72,10 @@ def test_what_is_wrong_with_an_operator_is_said(payrail: Payrail, name: str, typ
         assert payrail("operator", "add", name).error == (
             "the password is too short: use 12 characters or more"
         )
+    typed("\udc80" * 12)  # bytes that are not UTF-8, as Python reads them
+    assert payrail("operator", "add", name).error == (
+        "the password could not be read: type it, or pipe it in as UTF-8"
+    )
     typed(PASSWORD)
     assert payrail("operator", "add", "Asha Rao").error.endswith("(name_invalid)")
     for command in ("password", "disable"):
@@ -95,7 +99,7 @@ def test_on_a_terminal_the_password_is_asked_for_twice(
 
     answers = [PASSWORD, PASSWORD + "x", PASSWORD, PASSWORD]
     monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr(getpass, "getpass", lambda _: answers.pop(0))
+    monkeypatch.setattr(getpass, "getpass", lambda *_: answers.pop(0))
     assert payrail("operator", "add", name).error == "the two passwords differ"
     assert stored(shared_database, name) == ""
     assert payrail("operator", "add", name).code == 0
