@@ -10,15 +10,15 @@ CREATE TABLE merchant.operators (
     disabled_at timestamptz
 );
 
--- Keyed by SHA-256 of the cookie, as merchant.sessions. How long one lasts is said in payrail.resume_operator_session.
+-- Keyed by SHA-256 of the cookie, as merchant.sessions. A session is its password's and ends with it, also if it is opened in the
+-- same moment; how long it lasts otherwise is said in payrail.resume_operator_session.
 CREATE TABLE merchant.operator_sessions (
     session_hash bytea PRIMARY KEY CONSTRAINT operator_session_hash_is_sha256 CHECK (octet_length(session_hash) = 32),
     name text NOT NULL REFERENCES merchant.operators,
+    password_hash text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     seen_at timestamptz NOT NULL DEFAULT now()
 );
-
-CREATE INDEX operator_sessions_by_name ON merchant.operator_sessions (name);
 
 -- How often a password was tried since when, for names that exist and for those that do not.
 CREATE TABLE merchant.operator_tries (

@@ -7,6 +7,7 @@ does, a door does and writes into the log of actions, in one transaction.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -38,6 +39,7 @@ COOKIE: Final = session.Cookie(
     close=doors.close_operator_session,
 )
 
+_SEQ: Final = re.compile(r"[0-9]{1,18}")
 _MINUTES: Final = 60  # of the chart
 _LATEST: Final = 10  # rows on a merchant's page
 _MOST: Final = 50  # payouts found, or in need of attention
@@ -229,8 +231,6 @@ async def _merchant(
     (balance,) = [
         one for one in await doors.balances(visit.db, merchant_id) if one.currency == "INR"
     ]
-    entries = await _entries(visit, merchant_id)
-    credited = visit.request.query_params.get("credited")
     return visit.page(
         "ops-merchant.html",
         status,
@@ -238,13 +238,27 @@ async def _merchant(
         home=f"/ops/merchants/{merchant_id}",
         balance=balance,
         payouts=_decoded(await doors.payouts(visit.db, merchant_id, limit=_LATEST)),
-        entries=entries,
+        entries=await _entries(visit, merchant_id),
         keys=await doors.api_keys(visit.db, merchant_id),
         accounts=_decoded(await doors.bank_accounts(visit.db, merchant_id, limit=100)),
         form={"amount": "", "reference": ""} | dict(form),
         errors=errors,
-        credited=[e for e in entries if e["kind"] == "credit" and str(e["seq"]) == credited],
+        credited=await _credited(visit, merchant_id),
     )
+
+
+async def _credited(visit: Visit, merchant_id: UUID) -> list[Any]:
+    """Return the credit that the page before this one has made, if it has."""
+    seq = visit.request.query_params.get("credited", "")
+    if not _SEQ.fullmatch(seq):
+        return []
+    filters = {"currency": "INR", "kind": ["credit"]}
+    found = _decoded(
+        await doors.ledger_entries(
+            visit.db, merchant_id, limit=1, after=int(seq) + 1, filters=filters
+        )
+    )
+    return [entry for entry in found if entry["seq"] == int(seq)]
 
 
 async def _known(visit: Visit, merchant_id: UUID) -> doors.Merchant:

@@ -11,8 +11,6 @@ BEGIN
     SET disabled_at = now()
     WHERE o.name = p_name AND o.disabled_at IS NULL;
     IF FOUND THEN
-        DELETE FROM merchant.operator_sessions s
-        WHERE s.name = p_name;
         INSERT INTO merchant.operator_actions (actor, action, object)
         VALUES (payrail.actor(p_actor), 'operator_disabled', p_name);
     END IF;

@@ -8,10 +8,11 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO merchant.operator_sessions (session_hash, name)
+    INSERT INTO merchant.operator_sessions (session_hash, name, password_hash)
     SELECT
         p_session_hash,
-        o.name
+        o.name,
+        o.password_hash
     FROM merchant.operators o
     WHERE o.name = p_name AND o.password_hash = p_password_hash AND o.disabled_at IS NULL
     ON CONFLICT (session_hash) DO NOTHING;

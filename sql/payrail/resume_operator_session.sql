@@ -1,4 +1,5 @@
--- Promises: whose session this is, for twelve hours at most and thirty minutes after the last page; no row otherwise.
+-- Promises: whose session this is, for twelve hours at most and thirty minutes after the last page, while the operator is not disabled
+-- and the password is the one that opened it; no row otherwise.
 CREATE OR REPLACE FUNCTION payrail.resume_operator_session(p_session_hash bytea)
 RETURNS SETOF text
 LANGUAGE plpgsql
@@ -15,6 +16,7 @@ BEGIN
         AND s.created_at > now() - INTERVAL '12 hours'
         AND s.seen_at > now() - INTERVAL '30 minutes'
         AND o.name = s.name
+        AND o.password_hash = s.password_hash
         AND o.disabled_at IS NULL
     RETURNING s.name;
 END

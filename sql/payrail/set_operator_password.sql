@@ -20,8 +20,6 @@ BEGIN
         RAISE EXCEPTION 'there is no operator of this name'
             USING ERRCODE = 'PR405', DETAIL = json_build_object('field', 'name');
     END IF;
-    DELETE FROM merchant.operator_sessions s
-    WHERE s.name = p_name;
     INSERT INTO merchant.operator_actions (actor, action, object)
     VALUES (payrail.actor(p_actor), 'operator_password_set', p_name);
 

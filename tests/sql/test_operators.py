@@ -175,6 +175,18 @@ def test_a_new_password_ends_the_sessions_and_lets_back_in(desk: Desk, name: str
     assert whose(desk, session(desk, name, OTHER)) == [name]
 
 
+def test_a_session_opened_while_the_password_is_set_is_worth_nothing(desk: Desk, name: str) -> None:
+    """It read the old one, and its row comes after those that a change could have seen."""
+    with desk.database.connect("payrail_operator") as slow:
+        slow.autocommit = False
+        found = hashlib.sha256(secrets.token_bytes()).digest()
+        opened = "SELECT payrail.open_operator_session(%s, %s, %s)"
+        assert slow.execute(opened, [name, HASH, found]).rowcount == 1
+        ask(desk, "SELECT FROM payrail.set_operator_password(%s, %s)", name, OTHER)
+        slow.commit()
+    assert whose(desk, found) == []
+
+
 # ------------------------------------------------------------------------------------ the sessions
 
 

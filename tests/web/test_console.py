@@ -354,6 +354,18 @@ def test_one_reference_is_one_credit_and_one_row_of_the_log(
     ]
 
 
+def test_who_repeats_an_old_credit_is_told_of_it(asha: Operator, desk: Desk) -> None:
+    form = credit_form(asha)
+    asha.post(at(desk, "credit"), form)
+    for _ in range(12):
+        desk.payout("cancelled", 100)
+    again = asha.post(at(desk, "credit"), form).location
+    assert "₹60.00 were credited" in asha.get(again).text
+    for seq in ("1", "3", "99", "x", "9" * 30, "²"):  # 1 is another credit, 3 a hold
+        page = asha.get(f"{at(desk)}?{urlencode({'credited': seq})}")
+        assert ("were credited" in page.text) == (seq == "1")
+
+
 @pytest.mark.parametrize(
     ("field", "amount", "reference"),
     [
