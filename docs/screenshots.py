@@ -1,4 +1,4 @@
-"""Take the pictures of README.md and docs/dashboard.md: `make screenshots`.
+"""Take the pictures of README.md, docs/dashboard.md and docs/console.md: `make screenshots`.
 
 Runs a demo of its own on a spare port, with its own data, pays a little, and photographs the pages.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE: Final = Path(__file__).parent
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+PASSWORD: Final = secrets.token_urlsafe()
 PAYOUTS: Final = ("1,250.50", "60", "849", "2,100", "375.25", "99", "540", "12.50")
 
 
@@ -40,6 +42,8 @@ def demo() -> Iterator[str]:
             try:
                 while not answers(port):
                     time.sleep(0.1)
+                command = [sys.executable, "-m", "pyapp", "operator", "password", "demo"]
+                subprocess.run(command, env=environment, input=PASSWORD, text=True, check=True)
                 yield f"http://127.0.0.1:{port}"
             finally:
                 process.send_signal(signal.SIGINT)
@@ -65,6 +69,7 @@ def main() -> None:
         playwright.chromium.launch(executable_path=program, args=sandbox) as browser,
     ):
         pay(browser, address)
+        take_console(browser, address)
         for scheme in ("light", "dark"):
             for width, height in ((1440, 900), (390, 844)):
                 context = browser.new_context(
@@ -105,6 +110,20 @@ def take(page: Page, address: str, name: str) -> None:
     page.locator("tr", has_text="Settled").get_by_role("link").first.click()
     page.locator("#payout").wait_for()
     page.screenshot(path=HERE / "screenshots" / f"payout-{name}.png")
+
+
+def take_console(browser: Browser, address: str) -> None:
+    """Photograph the operators' overview, after an audit."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    page.goto(f"{address}/ops/audit")
+    page.get_by_label("Name").fill("demo")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Check everything now").click()
+    page.get_by_text("it took").wait_for()
+    page.goto(f"{address}/ops")
+    page.screenshot(path=HERE / "screenshots" / "console-1440-light.png")
+    page.close()
 
 
 if __name__ == "__main__":

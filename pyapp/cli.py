@@ -34,7 +34,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
-from pyapp import database, demo, doors, embedded, migrate, reset, settings
+from pyapp import database, demo, doors, embedded, migrate, passwords, reset, settings
 from pyapp.errors import CATALOG, problem_of
 from pyapp.settings import ROLES, Settings
 from pyapp.tables import Record, details, table
@@ -45,11 +45,9 @@ _STATUSES: Final = ("pending", "processing", "settled", "failed", "cancelled", "
 _SCOPES: Final = ("read", "payouts:create")
 _PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr", "created_at")
 _KEY: Final = ("api_key_id", "prefix", "name", "scopes", "expires_at", "revoked_at", "last_used_at")
+_OPERATOR: Final = ("name", "created_at", "disabled_at")
 _ACCOUNT: Final = ("id", "holder_name", "account_number", "ifsc", "rail", "archived_at")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
-_SNAPSHOT: Final = (
-    "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
-)
 
 
 class CommandError(Exception):
@@ -181,10 +179,7 @@ def _door(command: Command, role: str = "payrail_operator", options: str = "") -
     def run(config: Settings, args: Arguments) -> int:
         logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
         with embedded.running(config):
-            conninfo = config.conninfo(role)
-            given = str(conninfo_to_dict(conninfo).get("options") or "")
-            conninfo = make_conninfo(conninfo, options=f"{given} {options}".strip() or None)
-            answer = asyncio.run(ask(conninfo, args))
+            answer = asyncio.run(ask(config.conninfo(role, options), args))
         if args.json:
             _say(msgspec.json.format(msgspec.json.encode(answer.value), indent=2).decode())
         else:
@@ -368,6 +363,49 @@ async def _payout(db: database.Pool, merchant_id: UUID, payout_id: UUID) -> Answ
     return Answer(found, f"{text}\n\n{changes}")
 
 
+async def _operator_add(db: database.Pool, args: Arguments) -> Answer:
+    digest = passwords.digest(_password())
+    return _operator(await doors.add_operator(db, args.name, digest, actor=_actor()))
+
+
+async def _operator_password(db: database.Pool, args: Arguments) -> Answer:
+    digest = passwords.digest(_password())
+    return _operator(await doors.set_operator_password(db, args.name, digest, actor=_actor()))
+
+
+async def _operator_disable(db: database.Pool, args: Arguments) -> Answer:
+    return _operator(await doors.disable_operator(db, args.name, actor=_actor()))
+
+
+async def _operator_list(db: database.Pool, _: Arguments) -> Answer:
+    found = [_record(operator) for operator in await doors.operators(db)]
+    return Answer(found, table(found, *_OPERATOR))
+
+
+def _operator(operator: doors.Operator) -> Answer:
+    found = _record(operator)
+    return Answer(found, details(found, *_OPERATOR))
+
+
+def _password() -> str:
+    """Ask for a password twice, or read one from stdin when nobody is there to be asked."""
+    asked = sys.stdin.isatty()
+    try:
+        password = getpass.getpass() if asked else sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+        again = getpass.getpass("The same again: ") if asked else password
+    except (EOFError, UnicodeError):
+        message = "the password could not be read: type it, or pipe it in as UTF-8"
+        raise CommandError(message) from None
+    if again != password:
+        message = "the two passwords differ"
+        raise CommandError(message)
+    if len(password) < passwords.LEAST:
+        message = f"the password is too short: use {passwords.LEAST} characters or more"
+        raise CommandError(message)
+    return password
+
+
 async def _audit(db: database.Pool, _: Arguments) -> Answer:
     findings = [_record(finding) for finding in await doors.audit_report(db)]
     broken = [finding for finding in findings if finding["violations"]]
@@ -512,11 +550,12 @@ def _parser() -> _Parser:
     add("psql", _psql, "open psql; further arguments are psql's").add_argument(
         "--role", type=_role, default="payrail_operator", help="default: payrail_operator"
     )
-    audit = _door(_audit, "payrail_auditor", _SNAPSHOT)
+    audit = _door(_audit, "payrail_auditor", database.SNAPSHOT)
     _json(add("audit", audit, "check every invariant of the money; exit 1 if one is broken"))
     _merchants(_group(commands, "merchant", "whom payouts are made for"))
     _keys(_group(commands, "key", "API keys"))
     _accounts(_group(commands, "bank-account", "where a merchant's money may go"))
+    _operators(_group(commands, "operator", "who may use the console"))
     _payouts(_group(commands, "payout", "payouts, and what the bank says of them"))
 
     credit = _of_merchant(add("credit", _door(_credit), "add money that arrived for a merchant"))
@@ -552,6 +591,16 @@ def _accounts(commands: Any) -> None:  # noqa: ANN401
     _of_merchant(_add(commands, "list", _door(_account_list), "list bank accounts"))
     archive = _add(commands, "archive", _door(_account_archive), "take it out of use")
     _of_merchant(archive).add_argument("account")
+
+
+def _operators(commands: Any) -> None:  # noqa: ANN401
+    for name, command, text in (
+        ("add", _operator_add, "add an operator; asks for a password, or reads it from stdin"),
+        ("password", _operator_password, "set another password, also of who was disabled"),
+        ("disable", _operator_disable, "sign an operator out and keep them out"),
+    ):
+        _json(_add(commands, name, _door(command), text)).add_argument("name")
+    _json(_add(commands, "list", _door(_operator_list), "list operators"))
 
 
 def _payouts(commands: Any) -> None:  # noqa: ANN401

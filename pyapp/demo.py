@@ -32,6 +32,7 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_PORT: Final = 65535
 _PATIENCE: Final = 10.0  # seconds
 _LOOK: Final = 2.0
+_OPERATOR: Final = "demo"
 
 
 class DemoError(Exception):
@@ -47,7 +48,8 @@ def run(settings: Settings) -> None:
         with embedded.running(settings):
             again = settings.reset_data and reset.environment(settings) is not None
             (reset.reset if again else reset.create)(settings, say=lambda _: None)
-            asyncio.run(_supervise(settings))
+            password = asyncio.run(reset.let_in(settings, _OPERATOR))
+            asyncio.run(_supervise(settings, password))
     except KeyboardInterrupt:
         pass
     _say("\nPayRail has stopped. Its data stays: make demo goes on where it was.")
@@ -74,7 +76,7 @@ def _free_port(settings: Settings) -> int:
 # ---------------------------------------------------------------------------------- the processes
 
 
-async def _supervise(settings: Settings) -> None:
+async def _supervise(settings: Settings, password: str) -> None:
     """Run the children until a signal comes; DemoError if a part ends by itself."""
     stop = asyncio.Event()
     for number in _STOP_SIGNALS:
@@ -92,7 +94,7 @@ async def _supervise(settings: Settings) -> None:
         starting = asyncio.create_task(_ready(settings))
         done, _ = await asyncio.wait([*ends, starting], return_when=asyncio.FIRST_COMPLETED)
         if done == {starting}:
-            _say(await _summary(settings))
+            _say(await _summary(settings, password))
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             return
@@ -115,7 +117,12 @@ async def _start(command: str, lifeline: int, settings: Settings) -> Process:
         stdin=lifeline,
         stderr=STDOUT,
         cwd=ROOT,
-        env={**os.environ, "PORT": str(settings.port), "PAYRAIL_HOME": str(settings.home)},
+        env={
+            **os.environ,
+            "PORT": str(settings.port),
+            "PAYRAIL_HOME": str(settings.home),
+            "CONSOLE": "1",
+        },
         start_new_session=True,
     )
 
@@ -166,7 +173,7 @@ def _answers(settings: Settings) -> bool:
 # ------------------------------------------------------------------------------ what people see
 
 
-async def _summary(settings: Settings) -> str:
+async def _summary(settings: Settings, password: str) -> str:
     url = f"http://{_host(settings)}:{settings.port}"
     merchants = [
         {"merchant": m.name, "API_key": m.secret, **balance}
@@ -181,6 +188,10 @@ async def _summary(settings: Settings) -> str:
                 "data": _data(settings),
             },
             *("dashboard", "API", "docs", "data"),
+        ),
+        "Operators' console (a new password at each start)": tables.details(
+            {"console": f"{url}/ops/", "name": _OPERATOR, "password": password},
+            *("console", "name", "password"),
         ),
         "Merchants": tables.table(merchants, "merchant", "API_key", "available", "held"),
         "Pay INR 60.00 (the same line again gives the same answer and no second payout)": _curl(

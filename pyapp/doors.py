@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 from uuid import UUID
@@ -739,6 +740,271 @@ async def api_keys(db: Pool, merchant_id: UUID) -> list[ApiKey]:
 async def failure_codes(db: Pool) -> list[FailureCode]:
     """Return the catalogue of reasons for which a payout fails."""
     return await _rows(db, FailureCode, "failure_codes", "code")
+
+
+# ------------------------------------------------------------------------------------ the console
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody who may sign in to the console, or no longer may."""
+
+    name: str
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an operator did."""
+
+    action_id: UUID
+    acted_at: datetime
+    actor: str
+    action: str
+    merchant_id: UUID | None
+    merchant_name: str | None
+    object: str
+    detail: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much is due, and who is there to do it."""
+
+    due: int
+    workers: int
+    seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """How the payouts requested in one minute stand now."""
+
+    minute: datetime
+    settled: int
+    failed: int
+    under_way: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A payout of any merchant, and why it was found."""
+
+    merchant_id: UUID
+    merchant_name: str
+    payout_id: UUID
+    status: str
+    amount: int
+    currency: str
+    reference: str | None
+    utr: str | None
+    created_at: datetime
+    why: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was said about a payout's outcome, by whom, and whether it was applied."""
+
+    outcome: str
+    effect: str
+    code: str
+    actor: str
+    recorded_at: datetime
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A merchant with its balance in INR."""
+
+    merchant_id: UUID
+    name: str
+    created_at: datetime
+    available: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all merchants have together, in INR; a Decimal, as it may pass a bigint."""
+
+    merchants: int
+    available: Decimal
+    held: Decimal
+
+
+async def operators(db: Pool) -> list[Operator]:
+    """Return all operators by name."""
+    return await _rows(db, Operator, "operators", "name")
+
+
+async def add_operator(
+    db: Pool, name: str, password_hash: str, *, actor: str | None = None
+) -> Operator:
+    """Let somebody sign in to the console; `password_hash` is an Argon2id PHC string."""
+    return _one(
+        await _door(
+            db,
+            Operator,
+            "add_operator",
+            p_name=name,
+            p_password_hash=password_hash,
+            p_actor=actor,
+        )
+    )
+
+
+async def set_operator_password(
+    db: Pool, name: str, password_hash: str, *, actor: str | None = None
+) -> Operator:
+    """Give an operator another password and end the sessions; who was disabled may come back."""
+    return _one(
+        await _door(
+            db,
+            Operator,
+            "set_operator_password",
+            p_name=name,
+            p_password_hash=password_hash,
+            p_actor=actor,
+        )
+    )
+
+
+async def disable_operator(db: Pool, name: str, *, actor: str | None = None) -> Operator:
+    """Sign an operator out and keep them out; again changes nothing."""
+    return _one(await _door(db, Operator, "disable_operator", p_name=name, p_actor=actor))
+
+
+async def try_operator(db: Pool, name: str) -> str | None:
+    """Count a try to sign in; return the hash to compare with, None if nobody can sign in so."""
+    return _maybe(await _values(db, str, "door", "try_operator", p_name=name))
+
+
+async def open_operator_session(
+    db: Pool, name: str, password_hash: str, session_hash: bytes
+) -> str | None:
+    """Sign an operator in whose password was compared with `password_hash`; return the name."""
+    return _maybe(
+        await _values(
+            db,
+            str,
+            "door",
+            "open_operator_session",
+            p_name=name,
+            p_password_hash=password_hash,
+            p_session_hash=session_hash,
+        )
+    )
+
+
+async def resume_operator_session(db: Pool, session_hash: bytes) -> str | None:
+    """Return the name of the operator whose session it is; None if it is over."""
+    return _maybe(
+        await _values(db, str, "door", "resume_operator_session", p_session_hash=session_hash)
+    )
+
+
+async def close_operator_session(db: Pool, session_hash: bytes) -> None:
+    """End a session; ending it again changes nothing."""
+    await _values(db, str, "door", "close_operator_session", p_session_hash=session_hash)
+
+
+async def credit_as_operator(
+    db: Pool,
+    merchant_id: UUID,
+    *,
+    session_hash: bytes,
+    amount: int,
+    currency: str,
+    reference: str,
+) -> Entry:
+    """Add money to a merchant as whoever has this session; the same reference is the same entry."""
+    return _one(
+        await _door(
+            db,
+            Entry,
+            "credit_as_operator",
+            p_merchant_id=merchant_id,
+            p_session_hash=session_hash,
+            p_amount=amount,
+            p_currency=currency,
+            p_reference=reference,
+        )
+    )
+
+
+async def work(db: Pool) -> Work:
+    """Return how much is due, and which workers are alive."""
+    return _one(await _door(db, Work, "work"))
+
+
+async def throughput(db: Pool, *, minutes: int) -> list[Throughput]:
+    """Return how the payouts of each of the last minutes stand, of all merchants, oldest first."""
+    return await _door(db, Throughput, "throughput", p_minutes=minutes)
+
+
+async def find_payouts(db: Pool, text: str, payout_id: UUID | None, *, limit: int) -> list[Found]:
+    """Return payouts of any merchant by id, reference, UTR or idempotency key, newest first."""
+    return await _door(db, Found, "find_payouts", p_text=text, p_payout_id=payout_id, p_limit=limit)
+
+
+async def troubled_payouts(db: Pool, *, limit: int) -> list[Found]:
+    """Return payouts of any merchant that need attention, oldest first."""
+    return await _door(db, Found, "troubled_payouts", p_limit=limit)
+
+
+async def evidence(db: Pool, merchant_id: UUID, payout_id: UUID) -> list[Evidence]:
+    """Return what was said about a payout's outcome, oldest first."""
+    return await _rows(
+        db, Evidence, "evidence", "evidence_id", merchant_id=merchant_id, payout_id=payout_id
+    )
+
+
+async def operated_payout(db: Pool, merchant_id: UUID, payout_id: UUID) -> Payout | None:
+    """Return one payout as operators see it."""
+    return _maybe(
+        await _rows(
+            db, Payout, "payouts", "payout_id", merchant_id=merchant_id, payout_id=payout_id
+        )
+    )
+
+
+async def totals(db: Pool) -> Totals:
+    """Return what all merchants have together."""
+    return _one(await call(db, _TOTALS, {}, class_row(Totals)))
+
+
+async def accounts(db: Pool, name: str, *, limit: int, after: UUID | None = None) -> list[Account]:
+    """Return merchants whose name contains `name`, newest first, from behind `after` on."""
+    parameters = {"name": name, "limit": limit, "after": after or _LAST}
+    return await call(db, _ACCOUNTS, parameters, class_row(Account))
+
+
+async def actions(db: Pool, *, limit: int, after: UUID | None = None) -> list[Action]:
+    """Return what operators did, newest first, from behind `after` on."""
+    return await call(db, _ACTIONS, {"limit": limit, "after": after or _LAST}, class_row(Action))
+
+
+_LAST: Final = UUID(int=2**128 - 1)
+_TOTALS: Final = (
+    b"SELECT count(*) AS merchants, coalesce(sum(available), 0) AS available,"
+    b" coalesce(sum(held), 0) AS held FROM payrail.balances WHERE currency = 'INR'"
+)
+_ACCOUNTS: Final = (
+    b"SELECT m.merchant_id, m.name, m.created_at, b.available, b.held FROM ("
+    b"SELECT * FROM payrail.merchants WHERE merchant_id < %(after)s"
+    b" AND position(lower(%(name)s) IN lower(name)) > 0"
+    b" ORDER BY merchant_id DESC LIMIT %(limit)s"
+    b") m JOIN payrail.balances b ON b.merchant_id = m.merchant_id AND b.currency = 'INR'"
+    b" ORDER BY m.merchant_id DESC"
+)
+_ACTIONS: Final = (
+    b"SELECT action_id, acted_at, actor, action, merchant_id, merchant_name, object, detail"
+    b" FROM payrail.operator_actions WHERE action_id < %(after)s"
+    b" ORDER BY action_id DESC LIMIT %(limit)s"
+)
 
 
 # ---------------------------------------------------------------------------- the pretend bank

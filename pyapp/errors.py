@@ -73,6 +73,8 @@ _TABLE: Final = (
          "Use another id, or the merchant that is there."),
     Code("api_key_exists", "PR207", 409, "The API key exists",
          "Make a new secret; one secret is one key."),
+    Code("operator_exists", "PR208", 409, "The operator exists",
+         "Choose another name, or give that operator a new password."),
     # Money.
     Code("insufficient_funds", "PR301", 422, "The available balance is too low",
          "Add money, then create the payout again with a new Idempotency-Key."),
@@ -87,11 +89,15 @@ _TABLE: Final = (
          "Check the id, or add the account first. In the answer to a new payout it is a 422."),
     Code("api_key_not_found", "PR404", 404, "There is no such API key",
          "Check the key's id."),
+    Code("operator_not_found", "PR405", 404, "There is no such operator",
+         "Check the name; payrail operator list shows them."),
     # Not allowed, not even to a DBA.
     Code("append_only", "PR501", 403, "This record can only be appended to",
          "History never changes: correct it with a new entry through a door."),
     Code("direct_write_refused", "PR502", 403, "This table is written by its door only",
          "Call the function of the schema payrail that does what you want."),
+    Code("session_over", "PR503", 403, "The operator's session is over",
+         "Nothing was done. Sign in to the console again."),
     # Money does not move under these conditions.
     Code("durability_off", "PR901", 500, "The session would lose acknowledged payouts",
          "Set synchronous_commit to on for the session; money does not move without it."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, LiteralString
@@ -12,7 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg import errors, sql
 
-from pyapp import doors
+from pyapp import doors, passwords
 from pyapp.database import Pool, open_pool
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
@@ -181,6 +182,19 @@ async def _seed(settings: Settings) -> None:
                 currency="INR",
                 reference=_CREDIT,
             )
+
+
+async def let_in(settings: Settings, name: str) -> str:
+    """Give the demo's operator a new password and return it; nothing but its hash is kept."""
+    password = secrets.token_urlsafe(12)
+    digest = passwords.digest(password)
+    conninfo = settings.conninfo("payrail_operator")
+    async with open_pool(conninfo, name="payrail-demo", max_size=1) as db:
+        if name in {operator.name for operator in await doors.operators(db)}:
+            await doors.set_operator_password(db, name, digest, actor="demo")
+        else:
+            await doors.add_operator(db, name, digest, actor="demo")
+    return password
 
 
 async def _add_key(db: Pool, merchant: DemoMerchant) -> None:

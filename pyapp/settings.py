@@ -46,9 +46,10 @@ class Settings:
     reset_data: bool = False
     sandbox_seed: int = 1
     log_level: str = "INFO"
+    console: bool = False
 
-    def conninfo(self, role: str) -> str:
-        """Return the libpq connection string of the database as `role`.
+    def conninfo(self, role: str, options: str = "") -> str:
+        """Return the libpq connection string of the database as `role`, with these options added.
 
         "admin" is whom DATABASE_URL names. A DATABASE_URL that names one of PayRail's own roles is
         used as it is for every role: that service has no other.
@@ -57,6 +58,10 @@ class Settings:
 
         server = embedded.conninfo(self) if self.database_url is None else self.database_url
         parts = conninfo_to_dict(server)
+        if options:
+            server = make_conninfo(
+                server, options=f"{parts.get('options') or ''} {options}".strip()
+            )
         if role == "admin" or str(parts.get("user", "")).startswith("payrail_"):
             return make_conninfo(server)
         return make_conninfo(server, user=role, password=self.password(role))
@@ -91,6 +96,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         reset_data=environ.get("RESET_DATA", "") not in {"", "0"},
         sandbox_seed=_integer(environ, "SANDBOX_SEED", 1, 0, 2**63 - 1),
         log_level=_log_level(environ),
+        console=environ.get("CONSOLE", "") not in {"", "0"},
     )
 
 

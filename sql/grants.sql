@@ -87,7 +87,28 @@ GRANT EXECUTE ON FUNCTION
     payrail.return_payout,
     payrail.due_merchants
 TO payrail_operator;
-GRANT SELECT ON payrail.api_keys, payrail.evidence TO payrail_operator, payrail_auditor;
+GRANT SELECT ON
+    payrail.api_keys,
+    payrail.evidence,
+    payrail.operators,
+    payrail.operator_actions
+TO payrail_operator, payrail_auditor;
+
+-- operators, through the console
+GRANT EXECUTE ON FUNCTION
+    payrail.add_operator,
+    payrail.set_operator_password,
+    payrail.disable_operator,
+    payrail.try_operator,
+    payrail.open_operator_session,
+    payrail.resume_operator_session,
+    payrail.close_operator_session,
+    payrail.credit_as_operator,
+    payrail.work,
+    payrail.throughput,
+    payrail.find_payouts,
+    payrail.troubled_payouts
+TO payrail_operator;
 
 -- auditors
 GRANT USAGE ON SCHEMA audit TO payrail_auditor;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
-from pyapp.web import dashboard, metrics, openapi
+from pyapp.web import console, dashboard, metrics, openapi, pages
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
 from pyapp.web.live import Hub
@@ -44,11 +44,14 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
         async with (
             database.open_pool(conninfo, name="payrail-api") as app.state.db,
             feed.running(app.state.db),
+            console.opened(settings) if settings.console else nullcontext() as app.state.console,
         ):
             yield
 
     app = Starlette(
-        routes=[Route(path, Resource(path, handlers)) for path, handlers in _paths().items()],
+        routes=[
+            Route(path, Resource(path, handlers)) for path, handlers in _paths(settings).items()
+        ],
         lifespan=lifespan,
         exception_handlers={
             Problem: _refuse,
@@ -62,7 +65,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
     return Edge(app)
 
 
-def _paths() -> dict[str, dict[str, Handler]]:
+def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
     """Return every path, without its trailing slash, and what answers there by method."""
     paths: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
     for route in ROUTES:
@@ -80,6 +83,10 @@ def _paths() -> dict[str, dict[str, Handler]]:
     for view in dashboard.VIEWS:
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
+    if settings.console:
+        for page in console.VIEWS:
+            paths[page.path][page.method] = page
+        paths["/ops/sign-in"] = {"GET": console.ask_who, "POST": console.sign_in}
     return paths
 
 
@@ -122,6 +129,6 @@ async def _refuse(request: Request, exc: Exception) -> Response:
         log.failure("internal", exc, request_id=request_id)
     in_browser = "text/html" in request.headers.get("accept", "")
     if getattr(request.state, "page", in_browser and not request.url.path.startswith(PREFIX)):
-        return dashboard.problem_page(request, problem)
+        return pages.problem(request, problem)
     body = msgspec.json.encode(problem.document(request_id))
     return Response(body, problem.row.status, problem.headers, "application/problem+json")

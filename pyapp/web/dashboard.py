@@ -11,16 +11,15 @@ from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Meta
 from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from pyapp import doors, reset
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
-from pyapp.web import decode, session, shown
+from pyapp.web import decode, pages, session, shown
 from pyapp.web.live import Hub
 from pyapp.web.session import Session
 from pyapp.web.types import Kind, Page, Status
@@ -31,20 +30,7 @@ _PAYOUT_DAYS: Final = 14
 _EVENT_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
 
-_TEMPLATES: Final = Environment(
-    loader=PackageLoader("pyapp.web"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_TEMPLATES.filters |= {
-    "money": shown.money,
-    "moment": shown.moment,
-    "exactly": shown.exactly,
-    "span": shown.span,
-}
-_TEMPLATES.globals |= {"STATUSES": shown.STATUSES, "KINDS": shown.KINDS}
+COOKIE: Final = session.Cookie("__Host-payrail", "lax", doors.resume_session, doors.close_session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +39,7 @@ class Visit:
 
     db: Pool
     request: Request
-    session: Session
+    session: Session[doors.Caller]
     form: Mapping[str, str]
 
     @property
@@ -67,7 +53,7 @@ class Visit:
 
     def page(self, template: str, status: int = 200, **given: object) -> Response:
         """Render a page of this merchant's."""
-        return _html(
+        return pages.html(
             template,
             status,
             caller=self.session.caller,
@@ -93,10 +79,12 @@ class View:
         """Answer one request; whoever is not signed in is asked to."""
         request.state.page = True
         db: Pool = request.app.state.db
-        found = await session.resume(db, request)
+        found = await COOKIE.session(db, request)
         if found is None:
             where = request.url.path if self.method == "GET" else "/"
             return RedirectResponse(f"/sign-in?next={quote(where)}", 303)
+        request.state.key_prefix = found.caller.key_prefix
+        request.state.merchant_id = found.caller.merchant_id
         form = await session.form(request, found) if self.method == "POST" else {}
         visit = Visit(db, request, found, form)
         if not visit.may(self.scope):
@@ -105,35 +93,23 @@ class View:
             return await self.handler(visit)
 
 
-def _html(template: str, status: int = 200, /, **given: object) -> Response:
-    return HTMLResponse(_TEMPLATES.get_template(template).render(**given), status)
-
-
-def problem_page(request: Request, problem: Problem) -> Response:
-    """Show a problem as a page."""
-    response = _html(
-        "problem.html", problem.row.status, problem=problem, request_id=request.state.request_id
-    )
-    response.headers.update(problem.headers)
-    return response
-
-
 # ------------------------------------------------------------------------------------ signing in
 
 
 async def ask_who(request: Request) -> Response:
     """Show the form that takes an API key; in a demo, the keys as well."""
     request.state.page = True
-    return await _sign_in_page(request, _inside(request.query_params.get("next", "/")))
+    return await _sign_in_page(request, pages.inside(request.query_params.get("next", "/"), "/"))
 
 
 async def sign_in(request: Request) -> Response:
     """Start a session and go where the visitor wanted to."""
     request.state.page = True
     form = await session.form(request, None)
-    target = _inside(form.get("next", "/"))
+    target = pages.inside(form.get("next", "/"), "/")
     response = RedirectResponse(target, 303)
-    if await session.sign_in(request.app.state.db, form.get("api_key", "").strip(), response):
+    key_hash = session.sha256(form.get("api_key", "").strip())
+    if await COOKIE.sign_in(partial(doors.open_session, request.app.state.db, key_hash), response):
         return response
     return await _sign_in_page(request, target, status=403, refused=True)
 
@@ -141,7 +117,7 @@ async def sign_in(request: Request) -> Response:
 async def sign_out(visit: Visit) -> Response:
     """End the session."""
     response = RedirectResponse("/sign-in", 303)
-    await session.sign_out(visit.db, visit.request, response)
+    await COOKIE.sign_out(visit.db, visit.request, response)
     return response
 
 
@@ -150,13 +126,7 @@ async def _sign_in_page(
 ) -> Response:
     found = await doors.instance(request.app.state.db)
     demo = reset.MERCHANTS if found and found.environment == "demo" else ()
-    return _html("sign-in.html", status, target=target, refused=refused, merchants=demo)
-
-
-def _inside(target: str) -> str:
-    """Return a path of ours; an address elsewhere is not gone to."""
-    plain = target.startswith("/") and not target.startswith("//") and "\\" not in target
-    return target if plain and target.isprintable() else "/"
+    return pages.html("sign-in.html", status, target=target, refused=refused, merchants=demo)
 
 
 # --------------------------------------------------------------------------------------- looking
@@ -399,7 +369,7 @@ async def cancel_payout(visit: Visit) -> Response:
 
 def message(change: doors.Change) -> bytes:
     """Render what is new of a merchant as one server-sent event, for all its pages."""
-    row = getattr(_TEMPLATES.get_template("rows.html").module, "payout_row")  # noqa: B009
+    row = getattr(pages.TEMPLATES.get_template("rows.html").module, "payout_row")  # noqa: B009
     body = msgspec.json.encode(
         {
             "available": shown.money(change.available),

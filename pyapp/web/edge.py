@@ -81,6 +81,7 @@ class Edge:
                 ms=round(seconds * 1000, 1),
                 key_prefix=state.get("key_prefix"),
                 merchant_id=state.get("merchant_id"),
+                operator=state.get("operator"),
             )
 
 

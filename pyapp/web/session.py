@@ -1,8 +1,9 @@
-"""Who is looking at the dashboard: a cookie, and the hash of it in the database.
+"""Who is looking at a page: a cookie, and the hash of it in the database.
 
-Signing in takes an API key, and the session has that key's scopes and ends with it. The cookie is
-a new secret of 256 bits each time, so that nobody can plant one; only its SHA-256 is stored. What
-changes something also needs the token that the page carries, derived from the same secret.
+Merchants and operators each have a cookie and doors of their own (`Cookie`), and otherwise the same
+rules. The cookie is a new secret of 256 bits at each sign-in, so that nobody can plant one; only
+its SHA-256 is stored. What changes something also needs the token that the page carries, derived
+from the same secret.
 """
 
 from __future__ import annotations
@@ -10,63 +11,78 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pyapp import doors
 from pyapp.database import Pool
 from pyapp.errors import Problem
 from pyapp.web import decode
 
-# https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
-_COOKIE: Final = "__Host-payrail"
-_LIFETIME: Final = 12 * 60 * 60  # seconds, as payrail.open_session has it
+W = TypeVar("W")
+
+_LIFETIME: Final = 12 * 60 * 60  # seconds, as the doors that open and resume sessions have it
 _MAX_FIELDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Session(Generic[W]):
     """A signed-in browser."""
 
-    caller: doors.Caller
+    caller: W
+    hash: bytes  # what the database knows it by
     token: str  # what a form must carry
 
 
-async def sign_in(db: Pool, secret: str, response: Response) -> doors.Caller | None:
-    """Start a session for the holder of an API key; None, and no cookie, for any other key."""
-    cookie = secrets.token_urlsafe(32)
-    caller = await doors.open_session(db, _hash(secret), _hash(cookie))
-    if caller is not None:
-        response.set_cookie(
-            *(_COOKIE, cookie), max_age=_LIFETIME, secure=True, httponly=True, samesite="lax"
+@dataclass(frozen=True, slots=True)
+class Cookie(Generic[W]):
+    """One kind of session; `resume` and `close` are its doors."""
+
+    # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
+    name: str
+    same_site: Literal["lax", "strict"]
+    resume: Callable[[Pool, bytes], Awaitable[W | None]]
+    close: Callable[[Pool, bytes], Awaitable[None]]
+
+    async def sign_in(
+        self, door: Callable[[bytes], Awaitable[W | None]], response: Response
+    ) -> W | None:
+        """Start a session by a door that takes its hash; None, and no cookie, if it refuses."""
+        secret = secrets.token_urlsafe(32)
+        caller = await door(sha256(secret))
+        if caller is not None:
+            response.set_cookie(
+                *(self.name, secret),
+                max_age=_LIFETIME,
+                secure=True,
+                httponly=True,
+                samesite=self.same_site,
+            )
+        return caller
+
+    async def session(self, db: Pool, request: Request) -> Session[W] | None:
+        """Return the session of the request's cookie, if it lasts."""
+        secret = request.cookies.get(self.name)
+        caller = await self.resume(db, sha256(secret)) if secret else None
+        if secret is None or caller is None:
+            return None
+        return Session(
+            caller, sha256(secret), hashlib.sha256(f"form:{secret}".encode()).hexdigest()
         )
-    return caller
+
+    async def sign_out(self, db: Pool, request: Request, response: Response) -> None:
+        """End the session; the cookie is worth nothing from now on."""
+        secret = request.cookies.get(self.name)
+        if secret:
+            await self.close(db, sha256(secret))
+        response.delete_cookie(self.name, secure=True, httponly=True, samesite=self.same_site)
 
 
-async def resume(db: Pool, request: Request) -> Session | None:
-    """Return the session of the request's cookie, if it lasts and its key is valid."""
-    cookie = request.cookies.get(_COOKIE)
-    caller = await doors.resume_session(db, _hash(cookie)) if cookie else None
-    if cookie is None or caller is None:
-        return None
-    request.state.key_prefix = caller.key_prefix
-    request.state.merchant_id = caller.merchant_id
-    return Session(caller, hashlib.sha256(f"form:{cookie}".encode()).hexdigest())
-
-
-async def sign_out(db: Pool, request: Request, response: Response) -> None:
-    """End the session; the cookie is worth nothing from now on."""
-    cookie = request.cookies.get(_COOKIE)
-    if cookie:
-        await doors.close_session(db, _hash(cookie))
-    response.delete_cookie(_COOKIE, secure=True, httponly=True, samesite="lax")
-
-
-async def form(request: Request, session: Session | None) -> dict[str, str]:
+async def form(request: Request, session: Session[Any] | None) -> dict[str, str]:
     """Return the fields of a form that was sent from one of our own pages; refuse any other."""
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Problem("forbidden", "The form was sent from another site")
@@ -90,5 +106,6 @@ async def form(request: Request, session: Session | None) -> dict[str, str]:
     return fields
 
 
-def _hash(secret: str) -> bytes:
+def sha256(secret: str) -> bytes:
+    """Return what the database keeps of a secret."""
     return hashlib.sha256(secret.encode()).digest()

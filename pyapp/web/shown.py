@@ -31,6 +31,22 @@ KINDS: Final = {
     "release": "Released",
     "return": "Returned by the bank",
 }
+REASONS: Final = {  # why the console shows a payout
+    "contradicted": "The bank contradicted itself",
+    "overdue": "Its work is overdue",
+    "slow": "No answer for an hour",
+    "id": "Id",
+    "reference": "Reference",
+    "utr": "UTR",
+    "idempotency_key": "Idempotency key",
+}
+ACTIONS: Final = {
+    "operator_added": "Operator added",
+    "operator_password_set": "Password set",
+    "operator_disabled": "Operator disabled",
+    "signed_in": "Signed in",
+    "merchant_credited": "Merchant credited",
+}
 
 
 def money(paise: int) -> str:

@@ -73,3 +73,26 @@ FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
 ALTER TABLE merchant.api_keys ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE merchant.api_keys ENABLE ALWAYS TRIGGER refuse_rewriting;
 ALTER TABLE merchant.api_keys ENABLE ALWAYS TRIGGER refuse_truncate;
+
+-- Operators are never deleted, so that a name in the log stays one person's; what they did is never altered.
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE DELETE ON merchant.operators
+FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+BEFORE TRUNCATE ON merchant.operators
+FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
+
+ALTER TABLE merchant.operators ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE merchant.operators ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE UPDATE OR DELETE ON merchant.operator_actions
+FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+BEFORE TRUNCATE ON merchant.operator_actions
+FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
+
+ALTER TABLE merchant.operator_actions ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE merchant.operator_actions ENABLE ALWAYS TRIGGER refuse_truncate;

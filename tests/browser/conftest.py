@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests import browsers
 from tests.conftest import Database
 from tests.desk import Desk
 from tests.web.conftest import Web
+from tests.web.conftest import console as console  # noqa: PLC0414
 from tests.web.conftest import database as database  # noqa: PLC0414
 from tests.web.conftest import web as web  # noqa: PLC0414
 
@@ -121,6 +122,12 @@ def desk(database: Database) -> Iterator[Desk]:
 
 @pytest.fixture
 def windows(browser: Browser, web: Web) -> Iterator[Windows]:
+    with opening(browser, web) as windows:
+        yield windows
+
+
+@contextmanager
+def opening(browser: Browser, web: Web) -> Iterator[Windows]:
     """Nothing goes wrong in any window, whatever the test is about."""
     windows = Windows(browser, web)
     with windows.closing:

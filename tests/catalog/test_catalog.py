@@ -36,6 +36,11 @@ REFERENCE = {
     "audit.loaded_definitions",
     "sandbox.instructions",
     "sandbox.test_numbers",
+    # and what is the operators'
+    "merchant.operators",
+    "merchant.operator_sessions",
+    "merchant.operator_tries",
+    "merchant.operator_actions",
 }
 
 # doors that are not about one merchant
@@ -49,6 +54,18 @@ ABOUT_ALL = {
     "due_merchants",
     "create_merchant",
     "audit_report",
+    # the console
+    "add_operator",
+    "set_operator_password",
+    "disable_operator",
+    "try_operator",
+    "open_operator_session",
+    "resume_operator_session",
+    "close_operator_session",
+    "work",
+    "throughput",
+    "find_payouts",
+    "troubled_payouts",
 }
 # and those that only say how something looks, or help a door
 NO_DOORS = {
@@ -180,7 +197,7 @@ def test_every_unique_index_of_a_merchants_data_has_the_merchant(catalog: Connec
     )
     assert len(rows) > len(LAYERS)
     wrong = {row["index"] for row in rows if not row["first"]}
-    assert wrong == {f"{table}_pkey" for table in LOOKUP}
+    assert wrong == {f"{table}_pkey" for table in {*LOOKUP, "merchant.operator_actions"}}
 
 
 def test_every_foreign_key_of_a_merchants_data_has_the_merchant(catalog: Connection) -> None:
@@ -343,7 +360,9 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
     exempt = {
         "payrail.authenticate",  # looks the merchant up
         "payrail.due_merchants",  # finds them all
-        "payrail.open_payouts",  # counts them all
+        # these count or look through them all
+        *(f"payrail.{name}" for name in ("open_payouts", "work", "throughput")),
+        *(f"payrail.{name}" for name in ("find_payouts", "troubled_payouts")),
         "payrail.changes",  # looks at several that were asked for
         *(f"payrail.{verb}_session" for verb in ("open", "resume", "close")),  # look it up, too
         "audit.current_definitions",
@@ -533,6 +552,8 @@ def test_the_job_queue_is_used_in_one_place(catalog: Connection) -> None:
     users = {f["function"] for f in functions(catalog) if "procrastinate" in code(f["body"])}
     # and the audit looks at its definitions
     users.remove("audit.current_definitions")
+    # and the console at whether a worker is alive
+    users.remove("payrail.work")
     assert users == {"rail.defer_dispatch", "rail.dispatch_is_waiting"}
 
 

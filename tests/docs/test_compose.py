@@ -180,19 +180,33 @@ def test_a_service_knows_its_own_password_only(service: str) -> None:
     assert known == {f"PAYRAIL_{service.upper()}_PASSWORD"}
 
 
+def test_only_the_console_and_the_command_line_can_become_an_operator() -> None:
+    having = {
+        name
+        for name, service in SERVICES.items()
+        if "PAYRAIL_OPERATOR_PASSWORD" in service["environment"]
+    }
+    assert having == {"migrate", "console", "operator"}
+    served = {name for name, service in SERVICES.items() if "CONSOLE" in service["environment"]}
+    assert served == {"console"}
+
+
 def test_nothing_serves_before_the_database_is_migrated() -> None:
     healthy = {"condition": "service_healthy"}
     migrated = {"condition": "service_completed_successfully"}
     assert SERVICES["migrate"]["depends_on"] == {"db": healthy}
     assert "restart" not in SERVICES["migrate"]
-    for service in ("api", "worker"):
+    for service in ("api", "console", "worker"):
         assert SERVICES[service]["depends_on"] == {"db": healthy, "migrate": migrated}
         assert SERVICES[service]["restart"] == "unless-stopped"
 
 
-def test_only_the_api_can_be_reached_and_only_from_this_machine() -> None:
+def test_only_what_serves_can_be_reached_and_only_from_this_machine() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"api": ["127.0.0.1:${PORT:-8000}:8000"]}
+    assert published == {
+        "api": ["127.0.0.1:${PORT:-8000}:8000"],
+        "console": ["127.0.0.1:${CONSOLE_PORT:-8001}:8000"],
+    }
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -284,7 +298,7 @@ def port() -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize("service", ["api", "worker"])
+@pytest.mark.parametrize("service", ["api", "console", "worker"])
 def test_a_service_starts_gets_healthy_and_stops(
     composed: dict[str, str], service: str, port: int
 ) -> None:

@@ -193,6 +193,11 @@ def test_the_demo_pays_once_and_stops_without_a_trace(place: Place) -> None:
     (only,) = demo.get("/api/v1/payouts/")["data"]
     assert only["id"] == msgspec.json.decode(first[1])["id"]
 
+    (password,) = re.findall(r"^  password  (\S+)$", demo.printed, re.MULTILINE)
+    for given_password, status in ((password, 303), (password[1:], 403)):
+        form = f"name=demo&password={given_password}"
+        assert demo.request("POST", "/ops/sign-in", form)[0] == status
+
     if shutil.which(command(demo, "payrail")[-4]):
         done = subprocess.run(
             command(demo, "payrail"), cwd="/", capture_output=True, text=True, check=False

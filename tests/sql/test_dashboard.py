@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -15,7 +14,7 @@ from tests.desk import OPENING, STATUSES, Desk
 DAY = timedelta(days=1)
 
 
-def past(desk: Desk, table: str, update: str, parameters: Sequence[object]) -> None:
+def past(desk: Desk, table: str, update: str, parameters: Any) -> None:
     """Change the past, which takes an administrator who turns the triggers off."""
     desk.sql("admin", f"ALTER TABLE {table} DISABLE TRIGGER ALL")
     desk.sql("admin", f"UPDATE {table} {update}", parameters)

@@ -85,6 +85,19 @@ FUNCTIONS = {
     "payrail.fail_payout": OPERATOR,
     "payrail.return_payout": OPERATOR,
     "payrail.audit_report": OPERATOR | AUDITOR,
+    # the console
+    "payrail.add_operator": OPERATOR,
+    "payrail.set_operator_password": OPERATOR,
+    "payrail.disable_operator": OPERATOR,
+    "payrail.try_operator": OPERATOR,
+    "payrail.open_operator_session": OPERATOR,
+    "payrail.resume_operator_session": OPERATOR,
+    "payrail.close_operator_session": OPERATOR,
+    "payrail.credit_as_operator": OPERATOR,
+    "payrail.work": OPERATOR,
+    "payrail.throughput": OPERATOR,
+    "payrail.find_payouts": OPERATOR,
+    "payrail.troubled_payouts": OPERATOR,
     # auditors
     "audit.current_definitions": AUDITOR,
     # inside
@@ -121,6 +134,8 @@ SELECTS = {
     "payrail.events": READERS,
     "payrail.api_keys": OPERATOR | AUDITOR,
     "payrail.evidence": OPERATOR | AUDITOR,
+    "payrail.operators": OPERATOR | AUDITOR,
+    "payrail.operator_actions": OPERATOR | AUDITOR,
     "audit.loaded_definitions": AUDITOR,
     "audit.broken_chain": AUDITOR,
     "audit.broken_history": AUDITOR,
@@ -140,6 +155,10 @@ SELECTS = {
     "merchant.api_keys": NOBODY,
     "merchant.bank_accounts": NOBODY,
     "merchant.sessions": NOBODY,
+    "merchant.operators": NOBODY,
+    "merchant.operator_sessions": NOBODY,
+    "merchant.operator_tries": NOBODY,
+    "merchant.operator_actions": NOBODY,
     "ledger.currencies": NOBODY,
     "ledger.entries": NOBODY,
     "ledger.kinds": NOBODY,
@@ -575,6 +594,7 @@ UNSAFE = [
 def test_the_money_doors_are_all_here() -> None:
     moving = {name.removeprefix("payrail.") for name in FUNCTIONS if "payout" in name}
     inside = {"payout_json", "payout_detail_json", "daily_payouts", "open_payouts"}
+    inside |= {"find_payouts", "troubled_payouts"}
     assert {*DOORS} == {n for n in moving if "." not in n} - inside | {"credit_merchant"}
 
 

@@ -67,6 +67,15 @@ def web(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def console(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A server that serves the operators' console as well."""
+    folder = tmp_path_factory.mktemp("console")
+    with serving(database.conninfo("admin"), folder, "//readyz", CONSOLE="1") as running:
+        yield running
+    assert "crash" not in running.log.read_text()
+
+
+@pytest.fixture(scope="session")
 def patient(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A server whose calls wait for a lock as long as it takes."""
     options = "-c lock_timeout=0 -c statement_timeout=0"
@@ -77,14 +86,19 @@ def patient(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @contextmanager
 def serving(
-    database_url: str, folder: Path, ready: str, *, stop: signal.Signals = signal.SIGTERM
+    database_url: str,
+    folder: Path,
+    ready: str,
+    *,
+    stop: signal.Signals = signal.SIGTERM,
+    **more: str,
 ) -> Iterator[Web]:
     """Run a server until the end of the block; it is there when `ready` answers 200."""
     log = folder / "log"
     with (
         servers.port() as port,
         log.open("w") as file,
-        start(database_url, port, file) as process,
+        start(database_url, port, file, **more) as process,
     ):
         try:
             client = Client("127.0.0.1", port)
@@ -96,10 +110,10 @@ def serving(
     assert process.returncode in {0, -signal.SIGTERM}
 
 
-def start(database_url: str, port: int, errors: IO[str]) -> subprocess.Popen[str]:
+def start(database_url: str, port: int, errors: IO[str], **more: str) -> subprocess.Popen[str]:
     """Start a server process."""
     run = "from pyapp import settings; from pyapp.web import server; server.run(settings.load())"
-    environment = {**os.environ, "DATABASE_URL": database_url, "PORT": str(port)}
+    environment = {**os.environ, "DATABASE_URL": database_url, "PORT": str(port), **more}
     return subprocess.Popen([sys.executable, "-c", run], env=environment, stderr=errors, text=True)
 
 

@@ -71,6 +71,8 @@ class Visitor:
     client: Client
     cookie: str | None = None
     set_cookie: str | None = field(default=None, repr=False)  # the last one, as it came
+    cookie_name: str = COOKIE
+    home: str = "/"
 
     def get(self, path: str, headers: Headers = ()) -> Page:
         """Open a page."""
@@ -89,16 +91,16 @@ class Visitor:
 
     def token(self) -> str:
         """Return the token that this session's forms carry."""
-        return self.get("/").fields["token"]
+        return self.get(self.home).fields["token"]
 
     def _send(self, method: str, path: str, body: str | None, headers: Headers) -> Page:
         given = [("Accept", "text/html"), *headers]
         if self.cookie:
-            given.append(("Cookie", f"{COOKIE}={self.cookie}"))
+            given.append(("Cookie", f"{self.cookie_name}={self.cookie}"))
         answer = self.client(method, f"/{path}", body, given)
         self.set_cookie = answer.headers.get("set-cookie")
         if self.set_cookie:
             name, _, value = self.set_cookie.partition(";")[0].partition("=")
-            assert name == COOKIE
+            assert name == self.cookie_name
             self.cookie = value.strip('"') or None
         return Page(answer)

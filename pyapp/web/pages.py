@@ -1,0 +1,57 @@
+"""Pages: how a template becomes an answer, and the page that says what went wrong."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from pyapp.errors import Problem
+from pyapp.web import shown
+
+TEMPLATES: Final = Environment(
+    loader=PackageLoader("pyapp.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {
+    "money": shown.money,
+    "moment": shown.moment,
+    "exactly": shown.exactly,
+    "span": shown.span,
+}
+TEMPLATES.globals |= {
+    "STATUSES": shown.STATUSES,
+    "KINDS": shown.KINDS,
+    "REASONS": shown.REASONS,
+    "ACTIONS": shown.ACTIONS,
+}
+
+
+def html(template: str, status: int = 200, /, **given: object) -> Response:
+    """Render a template."""
+    return HTMLResponse(TEMPLATES.get_template(template).render(**given), status)
+
+
+def problem(request: Request, found: Problem) -> Response:
+    """Show a problem as a page."""
+    in_console = request.app.state.console and request.url.path.startswith("/ops")
+    response = html(
+        "problem.html",
+        found.row.status,
+        problem=found,
+        request_id=request.state.request_id,
+        home="/ops" if in_console else "/",
+    )
+    response.headers.update(found.headers)
+    return response
+
+
+def inside(target: str, home: str) -> str:
+    """Return a path of ours, at or below `home`; an address elsewhere is not gone to."""
+    plain = target.startswith(home) and not target.startswith("//") and "\\" not in target
+    return target if plain and target.isprintable() else home

@@ -1,0 +1,51 @@
+-- Promises: how the payouts requested in each of the last minutes stand now, of all merchants together, oldest first, minutes without any
+-- included. A payout's id tells when it was made, so only those minutes are read, merchant by merchant.
+CREATE OR REPLACE FUNCTION payrail.throughput(p_minutes integer DEFAULT 60)
+RETURNS TABLE (minute timestamptz, settled bigint, failed bigint, under_way bigint)
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- as payrail.due_merchants
+SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_minutes integer := least(p_minutes, 1440);
+    v_first_id uuid := uuidv7(make_interval(mins => -v_minutes));
+BEGIN
+    RETURN QUERY
+    WITH made AS (
+        SELECT
+            date_trunc('minute', p.created_at) AS minute,
+            p.status,
+            count(*) AS payouts
+        FROM merchant.merchants m
+        CROSS JOIN LATERAL (
+            SELECT
+                o.created_at,
+                o.status
+            FROM payout.payouts o
+            WHERE o.merchant_id = m.merchant_id AND o.payout_id >= v_first_id
+        ) p
+        GROUP BY 1, 2
+    )
+
+    SELECT
+        d.minute,
+        coalesce(sum(a.payouts) FILTER (WHERE a.status = 'settled'), 0)::bigint,
+        coalesce(sum(a.payouts) FILTER (WHERE a.status IN ('failed', 'returned', 'cancelled')), 0)::bigint,
+        coalesce(sum(a.payouts) FILTER (WHERE a.status IN ('pending', 'processing')), 0)::bigint
+    FROM (
+        SELECT date_trunc('minute', now()) - make_interval(mins => n) AS minute
+        FROM generate_series(v_minutes - 1, 0, -1) n
+    ) d
+    LEFT JOIN made a ON d.minute = a.minute
+    GROUP BY d.minute
+    ORDER BY d.minute;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.throughput IS
+'How many payouts requested in each of the last p_minutes minutes (at most a day) are settled, failed (or cancelled, or returned) or
+under way, of all merchants.';

@@ -1,0 +1,138 @@
+"""Operators at the console, in a real browser: they sign in, credit, search and audit."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from tests.browser.conftest import Windows, opening
+from tests.browser.test_pages import DESKTOP, LONG, PHONE, Scheme, serious
+from tests.desk import STATUSES, Desk
+from tests.web.conftest import Web
+from tests.web.test_console import DIGEST, PASSWORD
+
+
+@pytest.fixture
+def office(browser: Browser, console: Web) -> Iterator[Windows]:
+    """Windows before the server that serves the console."""
+    with opening(browser, console) as windows:
+        yield windows
+
+
+def entered(office: Windows, desk: Desk, path: str = "/ops", **options: object) -> Page:
+    """Open a window and sign in, as a person does."""
+    name = f"asha-{secrets.token_hex(4)}"
+    operator = desk.connection("payrail_operator")
+    operator.execute("SELECT payrail.add_operator(%s, %s)", [name, DIGEST])
+    page = office.open(desk, **options).tab(path)
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**{path}")
+    return page
+
+
+def test_signing_in_and_out(office: Windows, desk: Desk) -> None:
+    page = entered(office, desk, "/ops/actions")
+    expect(page.get_by_role("banner")).to_contain_text("Operators")
+    expect(page.get_by_role("row", name="Signed in").first).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.get_by_label("Name").fill("nobody")
+    page.get_by_label("Password").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The name or the password is wrong")
+    expect(page.get_by_label("Password")).to_be_focused()
+    page.goto("/ops")
+    page.wait_for_url("**/ops/sign-in?next=/ops")
+
+
+def test_a_merchant_is_credited_once(office: Windows, desk: Desk) -> None:
+    page = entered(office, desk, f"/ops/merchants/{desk.merchant_id}")
+    page.get_by_label("Amount in rupees").fill("1,250.50")
+    page.get_by_label("Reference").fill("statement 17, line 4")
+    page.get_by_role("button", name="Check and confirm").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Credit ₹1,250.50?")
+    assert desk.balance() == (10_000, 0)
+    page.get_by_role("button", name="Credit ₹1,250.50").dblclick()
+    expect(page.get_by_role("status").last).to_contain_text("₹1,250.50 were credited")
+    assert desk.balance() == (135_050, 0)
+    page.go_back()
+    page.get_by_role("button", name="Credit ₹1,250.50").click()
+    expect(page.get_by_role("status").last).to_contain_text("₹1,250.50 were credited")
+    assert desk.balance() == (135_050, 0)
+    page.get_by_role("link", name="Actions").click()
+    expect(page.get_by_role("row").nth(1)).to_contain_text("Merchant credited")
+
+
+def test_a_payout_is_searched_and_the_audit_run(office: Windows, desk: Desk) -> None:
+    reference = secrets.token_hex(8)
+    desk.create("k", 4000, reference=reference)
+    page = entered(office, desk)
+    page.get_by_role("link", name="Payouts").click()
+    page.get_by_placeholder("Id, reference, UTR or idempotency key").fill(reference)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="₹40.00").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("₹40.00 Pending")
+    page.get_by_role("link", name="Audit", exact=True).click()
+    page.get_by_role("button", name="Check everything now").click()
+    expect(page.get_by_text("it took")).to_be_visible()
+
+
+def test_the_console_works_without_javascript(office: Windows, desk: Desk) -> None:
+    path = f"/ops/merchants/{desk.merchant_id}"
+    page = entered(office, desk, path, java_script_enabled=False)
+    page.get_by_label("Amount in rupees").fill("60")
+    page.get_by_label("Reference").fill("r-1")
+    page.get_by_role("button", name="Check and confirm").click()
+    page.get_by_role("button", name="Credit ₹60.00").click()
+    page.get_by_text("₹60.00 were credited").wait_for()
+    assert desk.balance() == (16_000, 0)
+
+
+def visit(page: Page, desk: Desk) -> Iterator[str]:
+    """Open every page of the console, with much on it."""
+    merchant = f"/ops/merchants/{desk.merchant_id}"
+    rows = {row["status"]: row["payout_id"] for row in desk.table("payouts")}
+    payouts = [f"{merchant}/payouts/{rows[status]}" for status in ("processing", "settled")]
+    lists = ["/ops", "/ops/merchants", "/ops/payouts", f"/ops/payouts?q={LONG}", "/ops/actions"]
+    for path in [*lists, merchant, *payouts, "/ops/audit", "/ops/nope", "/ops/sign-in"]:
+        page.goto(path)
+        if page.locator("details").count():
+            page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
+        yield path
+    for amount, reference in (("x", "y"), ("1", LONG)):
+        page.goto(merchant)
+        page.get_by_label("Amount in rupees").fill(amount)
+        page.get_by_label("Reference").fill(reference)
+        page.get_by_role("button", name="Check and confirm").click()
+        page.locator("#amount-error, .narrow").first.wait_for()
+        yield f"a credit of {amount}"
+    page.get_by_role("button", name="Credit ₹1.00").click()
+    page.locator(".notice.settled").wait_for()
+    yield "credited"
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
+def test_everybody_can_use_every_page(
+    office: Windows, desk: Desk, scheme: Scheme, viewport: ViewportSize
+) -> None:
+    """Axe finds nothing serious, and no page scrolls sideways."""
+    for status in STATUSES:
+        desk.payout(status, 100)
+    desk.create("wide", 1, reference=LONG, metadata={"order": LONG})
+    contradicted = desk.payout("settled", 100)
+    desk.fail_batch((contradicted, "account_closed", LONG, {"said": LONG}))
+    page = entered(office, desk, color_scheme=scheme, viewport=viewport)
+    inside = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    found: list[object] = []
+    for path in visit(page, desk):
+        found += [(path, *fault) for fault in serious(page)]
+        for width in (320, 390, 820, viewport["width"]):
+            page.set_viewport_size({"width": width, "height": viewport["height"]})
+            if not page.evaluate(inside):
+                found.append((path, width))
+    assert found == []
