@@ -397,6 +397,7 @@ def test_what_needs_attention_is_all_of_it_and_no_more(own_desk: Desk) -> None:
         own_desk.payout(status, 100)
     assert found(own_desk, "troubled_payouts()") == []
     twice, overdue, slow = own_desk.payout("settled"), own_desk.payout(), own_desk.beside().payout()
+    soon = own_desk.payout()
     own_desk.fail_batch((twice, "account_closed", None, None))
     own_desk.fail_batch((twice, "account_closed", None, None))
     own_desk.sql(
@@ -409,6 +410,7 @@ def test_what_needs_attention_is_all_of_it_and_no_more(own_desk: Desk) -> None:
             ]
         ],
     )
+    shift(own_desk, soon, next_action_at=timedelta(minutes=4), updated_at=timedelta(minutes=59))
     shift(own_desk, overdue, next_action_at=timedelta(minutes=5, seconds=1))
     shift(own_desk, slow, updated_at=timedelta(minutes=61), next_action_at=timedelta(minutes=6))
     assert found(own_desk, "troubled_payouts()") == [
