@@ -1,7 +1,8 @@
 """What open dashboards cost the API, and how far behind they are: over HTTP, in one run.
 
-16 connections request payouts as fast as they are answered, over 20 merchants: in turn without a
-page open, and with 200 of them. The load comes from this process, on the same machine.
+16 connections request payouts over 20 merchants, in turn without a page open and with 200 of them:
+500 a second, and as fast as they are answered. The load and the pages' readers are this process, on
+the same machine.
 """
 
 from __future__ import annotations
@@ -28,17 +29,22 @@ from pyapp.settings import Settings
 MERCHANTS = 20
 CONNECTIONS = 16
 PAGES = 200
+STEADY = 500  # payouts a second
+FLAT_OUT = 1_000_000
 SECONDS = 6
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Payouts a second without and with pages; how late the last page heard the last payout."""
+    """Payouts a second without and with pages; how late the last page heard the last payout.
+
+    Medians of the rounds, but for `behind`, milliseconds, which is the slowest round's.
+    """
 
     without: float
     with_pages: float
-    ratio: float  # the median of the rounds' own
-    behind: float  # milliseconds, the slowest round
+    ratio: float
+    behind: float
 
 
 class Page(asyncio.Protocol):
@@ -98,20 +104,22 @@ class Site:
             self.cookies.append(cookie[1])
         connection[1].close()
 
-    async def load(self) -> float:
-        """Request payouts for a while; return how many a second were accepted."""
+    async def load(self, offered: int) -> float:
+        """Request so many payouts a second for a while; return how many of them were accepted."""
         begun = time.monotonic()
         counts = await asyncio.gather(
-            *(self.request(begun + SECONDS, number) for number in range(CONNECTIONS))
+            *(self.request(begun, number, offered) for number in range(CONNECTIONS))
         )
         return sum(counts) / (time.monotonic() - begun)
 
-    async def request(self, until: float, number: int) -> int:
+    async def request(self, begun: float, number: int, offered: int) -> int:
         """Request one payout after another; return how many."""
         connection = await self.connect()
         body = '{"amount_paise": 100, "bank_account_id": "demo-bank-account"}'
         for done in count():
-            if time.monotonic() > until:
+            turn = begun + (done * CONNECTIONS + number) / offered
+            await asyncio.sleep(max(0, turn - time.monotonic()))
+            if time.monotonic() > begun + SECONDS:
                 connection[1].close()
                 return done
             merchant = (number + done) % MERCHANTS
@@ -140,10 +148,10 @@ class Site:
         await page.listens.wait()
         return page
 
-    async def look(self) -> tuple[float, float]:
+    async def look(self, offered: int) -> tuple[float, float]:
         """Return the rate with all pages open, and how late the last one was, in milliseconds."""
         pages = await asyncio.gather(*(self.open(number) for number in range(PAGES)))
-        rate = await self.load()
+        rate = await self.load(offered)
         ended = time.monotonic()
         async with asyncio.timeout(60):
             while any(  # noqa: ASYNC110  # an event per page would cost the measured
@@ -167,22 +175,28 @@ class Answer:
     head: str
 
 
-def measure(settings: Settings, rounds: int) -> Measured:
-    """Run all rounds against a database that has been migrated."""
+def measure(settings: Settings, rounds: int) -> dict[int, Measured]:
+    """Run all rounds against a database that has been migrated; by the rate that was offered."""
     with _serving(settings) as site:
         found = asyncio.run(_rounds(site, rounds))
-    return Measured(
-        statistics.median(without for without, _, _ in found),
-        statistics.median(rate for _, rate, _ in found),
-        statistics.median(rate / without for without, rate, _ in found),
-        max(behind for _, _, behind in found),
-    )
+    return {
+        offered: Measured(
+            statistics.median(without for without, _, _ in rows),
+            statistics.median(rate for _, rate, _ in rows),
+            statistics.median(rate / without for without, rate, _ in rows),
+            max(behind for _, _, behind in rows),
+        )
+        for offered, rows in found.items()
+    }
 
 
-async def _rounds(site: Site, rounds: int) -> list[tuple[float, float, float]]:
+async def _rounds(site: Site, rounds: int) -> dict[int, list[tuple[float, float, float]]]:
     await site.sign_in()
-    await site.load()  # warm
-    return [(await site.load(), *await site.look()) for _ in range(rounds)]
+    await site.load(FLAT_OUT)  # warm
+    return {
+        offered: [(await site.load(offered), *await site.look(offered)) for _ in range(rounds)]
+        for offered in (STEADY, FLAT_OUT)
+    }
 
 
 @contextmanager
