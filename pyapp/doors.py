@@ -379,6 +379,21 @@ class DailyBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a statement; sums are in rupees, times in UTC."""
+
+    seq: int
+    moved_at: str
+    kind: str
+    payout_id: UUID | None
+    reference: str | None
+    amount: Decimal
+    change: Decimal
+    available: Decimal
+    held: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class DailyPayouts:
     """How the payouts requested on a day (UTC) stand now."""
 
@@ -454,6 +469,19 @@ async def daily_balances(db: Pool, merchant_id: UUID, *, days: int) -> list[Dail
 async def daily_payouts(db: Pool, merchant_id: UUID, *, days: int) -> list[DailyPayouts]:
     """Return how the payouts of each of the last days stand, oldest first."""
     return await _door(db, DailyPayouts, "daily_payouts", p_merchant_id=merchant_id, p_days=days)
+
+
+async def statement(
+    db: Pool, merchant_id: UUID, since: date, until: date, *, after: int
+) -> list[Line]:
+    """Return up to a thousand lines in INR of the days asked for, after the line with a number."""
+    return await _door(
+        *(db, Line, "statement"),
+        p_merchant_id=merchant_id,
+        p_from=since,
+        p_until=until,
+        p_after=after,
+    )
 
 
 async def changes(db: Pool, seen: Sequence[Seen]) -> list[Change]:

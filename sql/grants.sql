@@ -49,6 +49,7 @@ GRANT EXECUTE ON FUNCTION
     payrail.close_session,
     payrail.daily_balances,
     payrail.daily_payouts,
+    payrail.statement,
     payrail.changes
 TO payrail_api;
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlencode
@@ -229,13 +232,60 @@ async def ledger(visit: Visit) -> Response:
     more = len(found) > query.limit
     given = [("kind", kind) for kind in query.kind or []]
     cursor = ("cursor", decode.write_cursor(found[query.limit - 1]["seq"])) if more else None
+    today = datetime.now(UTC).date()
     return visit.page(
         "ledger.html",
         now=now,
+        since=today.replace(day=1),
+        until=today,
         entries=found[: query.limit],
         chosen=query.kind or [],
         more=f"/ledger?{urlencode([*given, cursor])}" if cursor else None,
     )
+
+
+class _Days(msgspec.Struct, frozen=True, kw_only=True):
+    since: date
+    until: date
+
+
+async def statement(visit: Visit) -> Response:
+    """Send the ledger of some days as CSV, however many lines it has."""
+    days = decode.query(visit.request, _Days)
+
+    async def page(after: int) -> list[doors.Line]:
+        return await doors.statement(
+            visit.db, visit.merchant_id, days.since, days.until, after=after
+        )
+
+    async def sheet(found: list[doors.Line]) -> AsyncIterator[str]:
+        columns = [field.name for field in fields(doors.Line)]
+        yield _csv([columns])
+        while found:
+            yield _csv([[getattr(line, name) for name in columns] for line in found])
+            found = await page(found[-1].seq)
+
+    return StreamingResponse(
+        sheet(await page(0)),
+        media_type="text/csv",
+        headers={
+            "Content-Disposition": f'attachment; filename="statement-{days.since}-{days.until}.csv"'
+        },
+    )
+
+
+def _csv(rows: list[list[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows([_cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return what a spreadsheet shows as it is: text that looks like a formula gets a quote.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in {*"=+-@"} else value
 
 
 async def bank_accounts(visit: Visit) -> Response:
@@ -395,6 +445,7 @@ VIEWS: Final = (
     _get(path="/payouts/{payout_id}", handler=payout),
     _post(path="/payouts/{payout_id}/cancel", handler=cancel_payout, scope="payouts:create"),
     _get(path="/ledger", handler=ledger),
+    _get(path="/statement.csv", handler=statement),
     _get(path="/bank-accounts", handler=bank_accounts),
     _get(path="/live", handler=live),
     _post(path="/sign-out", handler=sign_out),

@@ -63,6 +63,7 @@ FUNCTIONS = {
     "payrail.close_session": API,
     "payrail.daily_balances": API,
     "payrail.daily_payouts": API,
+    "payrail.statement": API,
     "payrail.changes": API,
     "payrail.open_payouts": READERS,
     "ledger.position_at": NOBODY,
