@@ -334,7 +334,8 @@ def _more(path: str, found: list[Any], limit: int, key: str, **given: str) -> st
     """Return where the next page is, if there is one."""
     if len(found) <= limit:
         return None
-    given["cursor"] = decode.write_cursor(getattr(found[limit - 1], key))
+    cursor = decode.write_cursor(getattr(found[limit - 1], key))
+    given |= {"limit": str(limit), "cursor": cursor}
     return f"{path}?{urlencode({name: text for name, text in given.items() if text})}"
 
 

@@ -668,10 +668,11 @@ def test_pages_hold_every_action_once(asha: Operator, desk: Desk) -> None:
     for reference in made:
         asha.post(at(desk, "credit"), form | {"reference": reference})
     path, shown = "/ops/actions?limit=2", ""
-    for _ in range(2):
+    for _ in range(3):
         page = asha.get(path)
         shown += page.text
         assert f"payrail_operator:{asha.name}" in page.values("title")
+        # there are more than six: somebody was made and signed in before
         (path,) = [str(attrs["href"]) for _, attrs in page.elements if attrs.get("rel") == "next"]
     assert [reference for reference in made if shown.count(reference) != 1] == []
     assert sorted(made, key=shown.index) == made[::-1]
