@@ -1,15 +1,25 @@
 """What PayRail asks of a bank.
 
 A rail is any object that fits `Rail`: there is nothing to inherit. Instructions go out in batches,
-and each one's answer comes back under its rail_ref. Of the four answers only two end a payout:
+and each one's answer comes back under its rail_ref. Two of the answers end a payout:
 
 - `Paid`: the bank has paid.
 - `Refused`: an explicit, listed, final no. Only this ever gives a merchant its money back.
-- `Unknown`: everything else: no answer, "pending", a 5xx, a text nobody can read.
-- `NotFound`: an enquiry only; the bank has never seen this reference.
+
+and one comes after the end:
+
+- `Returned`: the bank had paid, and the beneficiary's bank has sent the money back.
+
+The others end nothing:
+
+- `Pending`: the bank has the instruction and is working on it.
+- `NotFound`: an enquiry only; the bank has never seen this reference, so far.
+- `NotSent`: it provably never left: no connection could be made.
+- `Unknown`: everything else: no answer, a 5xx, a text nobody can read.
 
 A rail never raises because of one instruction. When it raises, or takes too long, for the whole
-call, and for every rail_ref that has no answer, the outcome is Unknown.
+call, the outcome of every instruction in it is Unknown, or NotSent if it raises NotReachedError;
+either counts against the bank's health. A rail_ref that has no answer is Unknown.
 """
 
 from __future__ import annotations
@@ -68,11 +78,21 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """Nobody knows whether the bank has paid or will."""
+class Returned:
+    """Paid under `utr`, and sent back; `return_code` is the bank's, 1 to 35 characters."""
+
+    utr: str
+    return_code: str
+    reason: str | None
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The bank has it and has not decided."""
 
     reason: str
-    raw: Mapping[str, Any] | None = None
+    raw: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +102,26 @@ class NotFound:
     raw: Mapping[str, Any]
 
 
-Answer: TypeAlias = Paid | Refused | Unknown | NotFound
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The instruction provably never left."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether the bank has paid or will."""
+
+    reason: str
+    raw: Mapping[str, Any] | None = None
+
+
+Answer: TypeAlias = Paid | Refused | Returned | Pending | NotFound | NotSent | Unknown
+
+
+class NotReachedError(Exception):
+    """The bank could not be reached: nothing of this call has left."""
 
 
 class Rail(Protocol):
@@ -97,3 +136,6 @@ class Rail(Protocol):
 
     async def enquire(self, rail_refs: Sequence[str]) -> Mapping[str, Answer]:
         """Ask what became of payment orders; return the answers by rail_ref."""
+
+    async def tend(self) -> None:
+        """Do what is to be done about once a second: fetch what a bank has left in a mailbox."""
