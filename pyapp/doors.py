@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final, Generic, LiteralString, TypeVar, cast
+from typing import Any, Final, Generic, LiteralString, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -42,22 +42,42 @@ class PayoutRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """The bank has paid; fields in the order of payrail.settlement."""
+class BankAnswer:
+    """What a bank said of a payout; fields in the order of payrail.bank_answer."""
 
     payout_id: UUID
-    utr: str
+    outcome: str  # paid | refused | returned | pending | not_found | not_sent | unknown
+    code: str | None = None  # of a refusal or a return
+    utr: str | None = None
+    reason: str | None = None
     answer: Mapping[str, Any] | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """The bank said a final no; fields in the order of payrail.refusal."""
+class Notice:
+    """What a bank said by itself; fields in the order of payrail.notice."""
 
-    payout_id: UUID
-    failure_code: str
-    reason: str | None = None
-    answer: Mapping[str, Any] | None = None
+    event_id: str
+    rail_ref: str
+    outcome: str  # paid | refused | returned | pending | unknown
+    code: str | None  # the UTR of paid, the failure code of refused, the return code of returned
+    reason: str | None
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """One booking of a bank's report; fields in the order of payrail.report_line."""
+
+    entry_ref: str | None
+    rail_ref: str | None
+    kind: str  # payment | return
+    amount: int
+    currency: str
+    utr: str | None
+    code: str | None
+    booked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +121,26 @@ class Claim:
     account_number: str
     ifsc: str
     holder_name: str
-    attempts: int
+    attempt: int
     send_before: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one piece of evidence did to its payout."""
+    """What one answer of a bank did to its payout."""
 
     payout_id: UUID
-    effect: str  # applied | repeated | contradicted | refused
+    effect: str  # applied | repeated | noted | contradicted | refused
     status: str
     detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Postponed:
-    """A payout whose outcome is not known yet, and when it is asked about again."""
+class Received:
+    """What became of a notice."""
 
-    payout_id: UUID
-    next_action_at: datetime
+    event_id: str
+    effect: str  # stored | repeated | unmatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,45 +544,70 @@ async def claim_payouts(
     )
 
 
-async def settle_payouts(
-    db: Pool, merchant_id: UUID, settlements: Sequence[Settlement], *, actor: str | None = None
+async def record_answers(
+    db: Pool, merchant_id: UUID, answers: Sequence[BankAnswer], *, actor: str | None = None
 ) -> list[Effect]:
-    """Record that the bank has paid; what contradicts is kept as evidence and changes nothing."""
+    """Record what a bank said; nothing but a listed final no gives money back."""
     return await _door(
         db,
         Effect,
-        "settle_payouts",
+        "record_answers",
         p_merchant_id=merchant_id,
-        p_settlements=_composites(settlements),
+        p_answers=_composites(answers),
         p_actor=actor,
     )
 
 
-async def fail_payouts(
-    db: Pool, merchant_id: UUID, refusals: Sequence[Refusal], *, actor: str | None = None
-) -> list[Effect]:
-    """Record final refusals and release the money; what contradicts changes nothing."""
-    return await _door(
+async def declare_rail(
+    db: Pool,
+    rail: str,
+    *,
+    deduplicates_references: bool,
+    honours_valid_until: bool,
+    batch_size: int,
+    finality: timedelta,
+) -> None:
+    """Tell what a bank can be relied on for."""
+    await _nothing(
         db,
-        Effect,
-        "fail_payouts",
-        p_merchant_id=merchant_id,
-        p_refusals=_composites(refusals),
-        p_actor=actor,
+        "declare_rail",
+        p_rail=rail,
+        p_deduplicates_references=deduplicates_references,
+        p_honours_valid_until=honours_valid_until,
+        p_batch_size=batch_size,
+        p_finality=finality,
     )
 
 
-async def postpone_payouts(
-    db: Pool, merchant_id: UUID, payout_ids: Sequence[UUID], *, reason: str | None = None
-) -> list[Postponed]:
-    """Leave payouts of unknown outcome in processing, to be asked about again later."""
-    return await _door(
+async def report_calls(
+    db: Pool,
+    rail: str,
+    action: str,
+    *,
+    calls: int,
+    failed: int,
+    instructions: int,
+    busy: timedelta,
+    error: str | None = None,
+) -> None:
+    """Count calls to a bank; failures in a row open its circuit breaker, a success closes it."""
+    await _nothing(
         db,
-        Postponed,
-        "postpone_payouts",
-        p_merchant_id=merchant_id,
-        p_payout_ids=list(payout_ids),
-        p_reason=reason,
+        "report_calls",
+        p_rail=rail,
+        p_action=action,
+        p_calls=calls,
+        p_failed=failed,
+        p_instructions=instructions,
+        p_busy=busy,
+        p_error=error,
+    )
+
+
+async def receive_notices(db: Pool, rail: str, notices: Sequence[Notice]) -> list[Received]:
+    """Keep what a bank said by itself, once per event; the payouts are due to be asked about."""
+    return await _door(
+        db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices)
     )
 
 
@@ -1035,42 +1080,6 @@ _ACTIONS: Final = (
 )
 
 
-# ---------------------------------------------------------------------------- the pretend bank
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxAnswer:
-    """What the sandbox says about one instruction."""
-
-    rail_ref: str
-    state: str  # paid | refused | pending | not_found
-    utr: str | None
-    failure_code: str | None
-
-
-async def sandbox_submit(
-    db: Pool, instructions: Sequence[Mapping[str, object]], *, seed: int
-) -> list[SandboxAnswer]:
-    """Send {rail_ref, account_number, amount, currency} to the sandbox; a lost answer is no row."""
-    parameters = {"instructions": Jsonb(list(instructions)), "seed": seed}
-    return await call(db, _SANDBOX_SUBMIT, parameters, class_row(SandboxAnswer))
-
-
-async def sandbox_enquire(db: Pool, rail_refs: Sequence[str]) -> list[SandboxAnswer]:
-    """Ask the sandbox what became of these references."""
-    parameters = {"rail_refs": list(rail_refs)}
-    return await call(db, _SANDBOX_ENQUIRE, parameters, class_row(SandboxAnswer))
-
-
-_SANDBOX_SUBMIT: Final = (
-    b"SELECT rail_ref, state, utr, failure_code FROM"
-    b" sandbox.submit(p_instructions => %(instructions)s, p_seed => %(seed)s)"
-)
-_SANDBOX_ENQUIRE: Final = (
-    b"SELECT rail_ref, state, utr, failure_code FROM sandbox.enquire(p_rail_refs => %(rail_refs)s)"
-)
-
-
 # ------------------------------------------------------------------------------------- the SQL text
 
 
@@ -1234,16 +1243,24 @@ def _find(view: _View) -> bytes:
     )
 
 
+async def _nothing(db: Pool, door: LiteralString, /, **parameters: object) -> None:
+    """Call a door that returns nothing."""
+    await call(db, _call("NULL", door, tuple(parameters)), parameters, scalar_row)
+
+
 def _json(value: Mapping[str, Any] | None) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
 
-def _composites(items: Sequence[PayoutRequest | Settlement | Refusal]) -> str:
+_Composite: TypeAlias = PayoutRequest | BankAnswer | Notice | ReportLine
+
+
+def _composites(items: Sequence[_Composite]) -> str:
     """Write a batch as the text of a PostgreSQL array of composites (manual 8.15, 8.16)."""
     return "{" + ",".join(_quote(f"({_fields(item)})") for item in items) + "}"
 
 
-def _fields(item: PayoutRequest | Settlement | Refusal) -> str:
+def _fields(item: _Composite) -> str:
     values = (getattr(item, field.name) for field in fields(item))
     return ",".join("" if value is None else _quote(_text(value)) for value in values)
 

@@ -75,6 +75,10 @@ _TABLE: Final = (
          "Make a new secret; one secret is one key."),
     Code("operator_exists", "PR208", 409, "The operator exists",
          "Choose another name, or give that operator a new password."),
+    Code("case_closed", "PR209", 409, "The case is closed",
+         "Nothing was changed. Its resolution is in payrail.cases."),
+    Code("proposal_waiting", "PR210", 409, "A proposal is waiting for this case",
+         "Another operator confirms or rejects it first."),
     # Money.
     Code("insufficient_funds", "PR301", 422, "The available balance is too low",
          "Add money, then create the payout again with a new Idempotency-Key."),
@@ -98,6 +102,8 @@ _TABLE: Final = (
          "Call the function of the schema payrail that does what you want."),
     Code("session_over", "PR503", 403, "The operator's session is over",
          "Nothing was done. Sign in to the console again."),
+    Code("second_operator_needed", "PR504", 403, "A resolution takes two operators",
+         "Nothing was done. Another operator than the one who proposed it has to confirm it."),
     # Money does not move under these conditions.
     Code("durability_off", "PR901", 500, "The session would lose acknowledged payouts",
          "Set synchronous_commit to on for the session; money does not move without it."),

@@ -1,10 +1,10 @@
 -- Who may do what. Everything is revoked first, then each door and view is granted to each role by name; no role
 -- but the owner can touch a table.
-REVOKE ALL ON SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail, sandbox
+REVOKE ALL ON SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail
 FROM PUBLIC, payrail_api, payrail_worker, payrail_operator, payrail_auditor;
-REVOKE ALL ON ALL TABLES IN SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail, sandbox
+REVOKE ALL ON ALL TABLES IN SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail
 FROM PUBLIC, payrail_api, payrail_worker, payrail_operator, payrail_auditor;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail, sandbox
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA merchant, ledger, webhook, payout, rail, audit, payrail
 FROM PUBLIC, payrail_api, payrail_worker, payrail_operator, payrail_auditor;
 
 GRANT USAGE ON SCHEMA payrail TO payrail_api, payrail_worker, payrail_operator, payrail_auditor;
@@ -30,6 +30,8 @@ GRANT SELECT ON
     payrail.ledger_lines,
     payrail.payouts,
     payrail.payout_history,
+    payrail.attempts,
+    payrail.evidence,
     payrail.failure_codes,
     payrail.events
 TO payrail_api, payrail_operator, payrail_auditor;
@@ -53,22 +55,27 @@ GRANT EXECUTE ON FUNCTION
     payrail.changes
 TO payrail_api;
 
+-- banks, by callback
+GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;
+
 -- monitoring
+GRANT SELECT ON payrail.rails, payrail.rail_calls TO payrail_api, payrail_operator, payrail_auditor;
 GRANT EXECUTE ON FUNCTION payrail.open_payouts TO payrail_api, payrail_operator, payrail_auditor;
 
 -- the worker
 GRANT EXECUTE ON FUNCTION
     payrail.due_merchants,
+    payrail.declare_rail,
+    payrail.report_calls,
     payrail.claim_payouts,
-    payrail.settle_payouts,
-    payrail.fail_payouts,
-    payrail.postpone_payouts
+    payrail.record_answers,
+    payrail.receive_notices
 TO payrail_worker;
-GRANT USAGE ON SCHEMA procrastinate, sandbox TO payrail_worker;
+GRANT SELECT ON payrail.notices TO payrail_worker;
+GRANT USAGE ON SCHEMA procrastinate TO payrail_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA procrastinate TO payrail_worker;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA procrastinate TO payrail_worker;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA procrastinate TO payrail_worker;
-GRANT EXECUTE ON FUNCTION sandbox.submit, sandbox.enquire TO payrail_worker;
 
 -- operators
 GRANT EXECUTE ON FUNCTION
@@ -90,7 +97,9 @@ GRANT EXECUTE ON FUNCTION
 TO payrail_operator;
 GRANT SELECT ON
     payrail.api_keys,
-    payrail.evidence,
+    payrail.notices,
+    payrail.cases,
+    payrail.reports,
     payrail.operators,
     payrail.operator_actions
 TO payrail_operator, payrail_auditor;
@@ -108,8 +117,14 @@ GRANT EXECUTE ON FUNCTION
     payrail.work,
     payrail.throughput,
     payrail.find_payouts,
-    payrail.troubled_payouts
+    payrail.troubled_payouts,
+    payrail.propose_resolution,
+    payrail.decide_resolution
 TO payrail_operator;
+
+-- operators, against the bank's books
+GRANT EXECUTE ON FUNCTION payrail.reconciliation, payrail.import_report TO payrail_operator;
+GRANT EXECUTE ON FUNCTION payrail.reconciliation TO payrail_auditor;
 
 -- auditors
 GRANT USAGE ON SCHEMA audit TO payrail_auditor;

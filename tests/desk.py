@@ -136,25 +136,33 @@ class Desk:
         return self.call("payrail_worker", "claim_payouts", **arguments)
 
     def settle_batch(self, *settlements: Sequence[object]) -> list[DictRow]:
-        """Settle as a worker; a settlement is (payout_id, utr, answer)."""
-        return self._record("settle_payouts", "settlement", settlements)
+        """Record as a worker that the bank has paid; a settlement is (payout_id, utr, answer)."""
+        return self.record(*((one, "paid", None, utr, None, raw, None) for one, utr, raw in settlements))
 
     def fail_batch(self, *refusals: Sequence[object]) -> list[DictRow]:
-        """Fail as a worker; a refusal is (payout_id, failure_code, reason, answer)."""
-        return self._record("fail_payouts", "refusal", refusals)
+        """Record final refusals as a worker; one is (payout_id, failure_code, reason, answer)."""
+        return self.record(*((p, "refused", code, None, why, raw, None) for p, code, why, raw in refusals))
 
-    def _record(self, door: str, kind: str, items: Sequence[Sequence[object]]) -> list[DictRow]:
-        array, parameters = _composites(kind, items)
+    def record(self, *answers: Sequence[object]) -> list[DictRow]:
+        """Record as a worker; (payout_id, outcome, code, utr, reason, answer, attempt)."""
+        array, parameters = _composites("bank_answer", answers)
         return self.sql(
             "payrail_worker",
-            f"SELECT * FROM payrail.{door}(%s::uuid, {array})",
+            f"SELECT * FROM payrail.record_answers(%s::uuid, {array})",
             [self.merchant_id, *parameters],
         )
 
+    def say(self, payout_id: UUID, outcome: str, reason: str | None = None) -> DictRow:
+        """Record as a worker that the bank has said nothing final of its newest attempt."""
+        attempt = self.see(payout_id)["attempts"]
+        (row,) = self.record((payout_id, outcome, None, None, reason, None, attempt))
+        return row
+
     def postpone(self, *payout_ids: UUID, reason: str | None = None) -> list[DictRow]:
-        return self.call(
-            "payrail_worker", "postpone_payouts", payout_ids=list(payout_ids), reason=reason
-        )
+        """Record as a worker that the bank did not answer; return the payouts."""
+        for payout_id in payout_ids:
+            self.say(payout_id, "unknown", reason)
+        return [self.see(payout_id) for payout_id in payout_ids]
 
     def make_due(self, payout_id: UUID) -> None:
         """Let the time come at which a processing payout is to be asked about."""

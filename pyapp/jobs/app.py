@@ -7,18 +7,19 @@ import logging
 import os
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import psycopg
 from procrastinate import App
 
-from pyapp import log
-from pyapp.database import open_pool
+from pyapp import doors, log
+from pyapp.database import Pool, open_pool
 from pyapp.jobs.dispatch import Dispatcher
 from pyapp.jobs.tasks import create_app
 from pyapp.rails.rail import Rail
-from pyapp.rails.sandbox import Sandbox
+from pyapp.rails.sandbox import open_sandbox
 from pyapp.settings import Settings
 
 SWEEP: Final = 1.0  # seconds; a payout whose alarm is lost is claimed within two
@@ -37,23 +38,63 @@ def run(settings: Settings) -> None:
 async def work(settings: Settings) -> None:
     """Run the worker in this event loop."""
     conninfo = settings.conninfo("payrail_worker")
-    async with (
-        open_pool(conninfo, name="payrail-worker", max_size=8) as db,
-        open_pool(conninfo, name="payrail-sandbox", max_size=4) as bank,
-    ):
-        rails: dict[str, Rail] = {"sandbox": Sandbox(bank, settings.sandbox_seed)}
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(open_pool(conninfo, name="payrail-worker", max_size=8))
+        rails = await open_rails(stack, settings)
+        if not rails:
+            log.event("no bank is configured: nothing will be sent", level=logging.WARNING)
         dispatcher = Dispatcher(db, rails, actor=f"{socket.gethostname()}-{os.getpid()}")
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, dispatcher.stopping.set)
 
-        log.event("worker started")
-        alarm = asyncio.create_task(hear(create_app(conninfo, dispatcher), dispatcher.stopping))
+        log.event("worker started", rails=", ".join(rails))
+        helpers = [
+            asyncio.create_task(hear(create_app(conninfo, dispatcher), dispatcher.stopping)),
+            *(
+                asyncio.create_task(tend(db, name, rail, dispatcher.stopping))
+                for name, rail in rails.items()
+            ),
+        ]
         await sweep(dispatcher)
         log.event("worker stopping")
-        alarm.cancel()  # Procrastinate finishes its job first
-        await asyncio.wait({alarm})
+        for helper in helpers:
+            helper.cancel()  # Procrastinate finishes its job first
+        await asyncio.wait(helpers)
         await dispatcher.stop()
+        await dispatcher.flush()
     log.event("worker stopped")
+
+
+async def open_rails(stack: AsyncExitStack, settings: Settings) -> Mapping[str, Rail]:
+    """Return the banks that are configured, by the name that bank accounts carry."""
+    rails: dict[str, Rail] = {}
+    if settings.sandbox_bank_url:
+        rails["sandbox"] = await stack.enter_async_context(
+            open_sandbox(settings.sandbox_bank_url, settings.sandbox_bank_key)
+        )
+    return rails
+
+
+async def tend(db: Pool, name: str, rail: Rail, stopping: asyncio.Event) -> None:
+    """Declare what a bank can be relied on for, then look after its mailbox every second."""
+    declared = False
+    while not stopping.is_set():
+        try:
+            if not declared:
+                relied = rail.capabilities
+                await doors.declare_rail(
+                    db,
+                    name,
+                    deduplicates_references=relied.deduplicates_references,
+                    honours_valid_until=relied.honours_valid_until,
+                    batch_size=relied.batch_size,
+                    finality=relied.finality,
+                )
+                declared = True
+            await rail.tend()
+        except Exception as exc:  # noqa: BLE001  # the next second may be better
+            log.event("rail not tended", level=logging.ERROR, rail=name, error=repr(exc))
+        await asyncio.sleep(SWEEP)
 
 
 async def hear(app: App, stopping: asyncio.Event) -> None:
@@ -76,6 +117,7 @@ async def sweep(dispatcher: Dispatcher) -> None:
     while not dispatcher.stopping.is_set():
         try:
             await dispatcher.look()
+            await dispatcher.flush()
         except psycopg.Error as exc:
             log.event("database away", level=logging.WARNING, error=repr(exc))
         with suppress(TimeoutError):

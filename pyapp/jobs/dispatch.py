@@ -8,7 +8,8 @@ cost time but no money. The life of a claim:
     record what it said (the merchant's lock, commit)
 
 A worker that dies between two steps leaves a payout in processing. When its lease ends, the next
-claim says "enquire", and the bank is asked what became of it before anything is sent again.
+claim says "enquire", and the bank is asked what became of it before anything is sent again. What
+an answer means is decided where it is recorded, by payrail.record_answers.
 """
 
 from __future__ import annotations
@@ -17,29 +18,37 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 import psycopg
 
 from pyapp import doors, log
 from pyapp.database import Pool, turn
-from pyapp.rails.rail import Answer, Instruction, NotFound, Paid, Rail, Refused, Unknown
+from pyapp.jobs.teller import Teller, report_to
+from pyapp.rails.rail import (
+    Answer,
+    NotFound,
+    NotSent,
+    Paid,
+    Pending,
+    Rail,
+    Refused,
+    Returned,
+    Unknown,
+)
 
 LEASE: Final = timedelta(seconds=30)
-CALL_DEADLINE: Final = 10.0  # seconds for one call to a bank; less than half a lease
 CLAIM_LIMIT: Final = 100  # payouts of one merchant in one claim
-PLACES: Final = 32  # claims that are being worked on at a time
+PLACES: Final = 64  # claims that are being worked on at a time
 PATIENCE: Final = 1.0  # seconds that a slow bank may hold up its merchant's next claim
 GLANCE: Final = 0.2  # seconds after which a busy drain looks for other merchants' work
 
-T = TypeVar("T")
-Evidence = TypeVar("Evidence", doors.Settlement, doors.Refusal)
 _SILENCE: Final = Unknown("the bank did not answer")
+_NO_RAIL: Final = NotSent("this worker has no access to the bank")
 
 
 class Dispatcher:
@@ -51,7 +60,9 @@ class Dispatcher:
     def __init__(self, db: Pool, rails: Mapping[str, Rail], actor: str) -> None:
         self.stopping = asyncio.Event()
         self._db = db
-        self._rails = rails
+        self._tellers = {
+            name: Teller(name, rail, report_to(db, name)) for name, rail in rails.items()
+        }
         self._actor = actor
         self._serving: dict[UUID, asyncio.Task[None]] = {}
         self._batches: set[asyncio.Task[int]] = set()
@@ -70,6 +81,11 @@ class Dispatcher:
         for merchant_id in await doors.due_merchants(self._db):
             if merchant_id not in self._serving and not self.stopping.is_set():
                 self._serving[merchant_id] = asyncio.create_task(self._serve(merchant_id))
+
+    async def flush(self) -> None:
+        """Report the calls to the banks that were counted."""
+        for teller in self._tellers.values():
+            await teller.flush()
 
     async def stop(self) -> None:
         """Claim nothing more, and finish what is claimed."""
@@ -114,18 +130,21 @@ class Dispatcher:
     async def _answers(
         self, claims: Sequence[doors.Claim], started: _Moment
     ) -> Mapping[str, Answer]:
-        """Return the answers by rail_ref; several banks are called at a time."""
+        """Return the answers by rail_ref; several banks are asked at a time."""
         by_rail = defaultdict[str, list[doors.Claim]](list)
         for claim in claims:
             by_rail[claim.rail].append(claim)
-        spoken = await asyncio.gather(
+        answers: dict[str, Answer] = {claim.rail_ref: _NO_RAIL for claim in claims}
+        served = await asyncio.gather(
             *(
-                _talk(self._rails[rail], group, started)
+                self._tellers[rail].serve(group, started)
                 for rail, group in by_rail.items()
-                if rail in self._rails
+                if rail in self._tellers
             )
         )
-        return {rail_ref: answer for answers in spoken for rail_ref, answer in answers.items()}
+        for said in served:
+            answers |= said
+        return answers
 
     # ------------------------------------------------------------------------------- the record
 
@@ -133,23 +152,43 @@ class Dispatcher:
         self, merchant_id: UUID, claims: Sequence[doors.Claim], answers: Mapping[str, Answer]
     ) -> None:
         """Record each answer with its evidence; what isn't final stays processing for later."""
-        paid, refused, unknown = _sorted(claims, answers)
-        settle = partial(doors.settle_payouts, self._db, merchant_id, actor=self._actor)
-        fail = partial(doors.fail_payouts, self._db, merchant_id, actor=self._actor)
-        for effect in [*await _tell(settle, paid), *await _tell(fail, refused)]:
+        said = [_told(claim, answers.get(claim.rail_ref, _SILENCE)) for claim in claims]
+        effects = await self._tell(merchant_id, said)
+        for effect in effects:
             if effect.effect == "contradicted":
                 _alarm("evidence contradicts", merchant_id, effect)
             elif effect.effect == "refused":  # an unlisted code, an impossible UTR: no final answer
                 _alarm("answer not understood", merchant_id, effect)
-                unknown[f"not understood: {effect.detail}"].append(effect.payout_id)
-        for reason, payout_ids in unknown.items():
-            await doors.postpone_payouts(self._db, merchant_id, payout_ids, reason=reason)
         if claims:
             log.event(
                 "dispatched",
                 merchant_id=merchant_id,
                 claimed=len(claims),
-                unknown=sum(map(len, unknown.values())),
+                unknown=sum(effect.status == "processing" for effect in effects),
+            )
+
+    async def _tell(
+        self, merchant_id: UUID, said: Sequence[doors.BankAnswer]
+    ) -> list[doors.Effect]:
+        """Record a batch; where PostgreSQL can't store one item's text, only that is unknown."""
+        if not said:
+            return []
+        try:
+            return await doors.record_answers(self._db, merchant_id, said, actor=self._actor)
+        except (psycopg.DataError, UnicodeError) as exc:
+            if len(said) > 1:
+                singly = [await self._tell(merchant_id, [item]) for item in said]
+                return [effect for effects in singly for effect in effects]
+            (item,) = said
+            log.failure("answer unreadable", exc, payout_id=item.payout_id)
+            unreadable = doors.BankAnswer(
+                item.payout_id,
+                "unknown",
+                reason="the bank's answer can't be stored",
+                attempt=item.attempt,
+            )
+            return await doors.record_answers(
+                self._db, merchant_id, [unreadable], actor=self._actor
             )
 
 
@@ -170,94 +209,31 @@ class _Moment:
         return age >= LEASE.total_seconds() / 2
 
 
-async def _talk(rail: Rail, claims: Sequence[doors.Claim], started: _Moment) -> dict[str, Answer]:
-    """Enquire about what may have been sent before, then send what the bank hasn't got."""
-    answers: dict[str, Answer] = {claim.rail_ref: _SILENCE for claim in claims}
-    size = rail.capabilities.batch_size
-
-    for group in _groups([claim for claim in claims if claim.action == "enquire"], size):
-        rail_refs = [claim.rail_ref for claim in group]
-        answers |= await _call(rail_refs, rail.enquire(rail_refs))
-
-    def is_to_be_sent(claim: doors.Claim) -> bool:
-        lost = isinstance(answers[claim.rail_ref], NotFound)
-        return claim.action == "submit" or (lost and rail.capabilities.deduplicates_references)
-
-    for group in _groups([claim for claim in claims if is_to_be_sent(claim)], size):
-        rail_refs = [claim.rail_ref for claim in group]
-        if started.is_too_old_to_send():
-            answers |= dict.fromkeys(rail_refs, Unknown("not sent: the claim was too old"))
-        else:
-            answers |= await _call(rail_refs, rail.submit([_instruction(claim) for claim in group]))
-    return answers
-
-
-async def _call(
-    rail_refs: Sequence[str], call: Coroutine[Any, Any, Mapping[str, Answer]]
-) -> dict[str, Answer]:
-    """Call the bank; whatever goes wrong, each reference has an answer."""
-    answers: dict[str, Answer] = dict.fromkeys(rail_refs, _SILENCE)
-    try:
-        async with asyncio.timeout(CALL_DEADLINE):
-            said = await call
-        answers |= {rail_ref: said[rail_ref] for rail_ref in rail_refs if rail_ref in said}
-    except Exception as exc:  # noqa: BLE001  # a bank may fail in any way: the outcome is unknown
-        log.failure("bank call failed", exc, instructions=len(rail_refs))
-    return answers
-
-
-def _sorted(
-    claims: Sequence[doors.Claim], answers: Mapping[str, Answer]
-) -> tuple[list[doors.Settlement], list[doors.Refusal], defaultdict[str, list[UUID]]]:
-    """Return what is paid, what is refused, and by reason what is neither."""
-    paid, refused = list[doors.Settlement](), list[doors.Refusal]()
-    unknown = defaultdict[str, list[UUID]](list)
-    for claim in claims:
-        match answers.get(claim.rail_ref, _SILENCE):
-            case Paid(utr, raw):
-                paid.append(doors.Settlement(claim.payout_id, utr, raw))
-            case Refused(code, reason, raw):
-                refused.append(doors.Refusal(claim.payout_id, code, reason, raw))
-            case NotFound():
-                unknown["the bank does not know the instruction"].append(claim.payout_id)
-            case Unknown(reason):
-                unknown[reason].append(claim.payout_id)
-            case _:  # whatever else a rail may return
-                unknown["the bank's answer is not understood"].append(claim.payout_id)
-    return paid, refused, unknown
-
-
-async def _tell(
-    record: Callable[[Sequence[Evidence]], Awaitable[list[doors.Effect]]],
-    evidence: Sequence[Evidence],
-) -> list[doors.Effect]:
-    """Record a batch; where PostgreSQL can't store one item's text, only that item is unknown."""
-    if not evidence:
-        return []
-    try:
-        return await record(evidence)
-    except (psycopg.DataError, UnicodeError) as exc:
-        if len(evidence) == 1:
-            log.failure("answer unreadable", exc, payout_id=evidence[0].payout_id)
-            return [doors.Effect(evidence[0].payout_id, "refused", "processing", "unreadable")]
-        singly = [await _tell(record, [item]) for item in evidence]
-        return [effect for effects in singly for effect in effects]
-
-
-def _instruction(claim: doors.Claim) -> Instruction:
-    return Instruction(
-        rail_ref=claim.rail_ref,
-        amount=claim.amount,
-        currency=claim.currency,
-        account_number=claim.account_number,
-        ifsc=claim.ifsc,
-        holder_name=claim.holder_name,
-        valid_until=claim.send_before,
-    )
-
-
-def _groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+def _told(claim: doors.Claim, answer: Answer) -> doors.BankAnswer:
+    """Return a bank's answer in the words of payrail.record_answers."""
+    payout_id, attempt = claim.payout_id, claim.attempt
+    told = doors.BankAnswer
+    match answer:
+        case Paid(utr, raw):
+            return told(payout_id, "paid", None, utr, None, raw, attempt)
+        case Refused(code, reason, raw):
+            return told(payout_id, "refused", code, None, reason, raw, attempt)
+        case Returned(utr, code, reason, raw):
+            return told(payout_id, "returned", code, utr, reason, raw, attempt)
+        case Pending(reason, raw):
+            return told(payout_id, "pending", None, None, reason, raw, attempt)
+        case NotFound(raw):
+            reason = "the bank does not know the instruction"
+            # right after it was sent this is no news: it is asked again
+            outcome = "not_found" if claim.action == "enquire" else "unknown"
+            return told(payout_id, outcome, None, None, reason, raw, attempt)
+        case NotSent(reason):
+            return told(payout_id, "not_sent", None, None, reason, None, attempt)
+        case Unknown(reason, raw):
+            return told(payout_id, "unknown", None, None, reason, raw, attempt)
+    # whatever else a rail may return
+    reason = "the bank's answer is not understood"
+    return told(payout_id, "unknown", None, None, reason, None, attempt)
 
 
 def _alarm(name: str, merchant_id: UUID, effect: doors.Effect) -> None:

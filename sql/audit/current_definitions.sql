@@ -14,7 +14,7 @@ BEGIN ATOMIC
             n.nspname,
             n.nspacl
         FROM pg_namespace n
-        WHERE n.nspname IN ('merchant', 'ledger', 'webhook', 'payout', 'rail', 'audit', 'payrail', 'sandbox', 'procrastinate')
+        WHERE n.nspname IN ('merchant', 'ledger', 'webhook', 'payout', 'rail', 'audit', 'payrail', 'procrastinate')
     )
 
     SELECT

@@ -1,6 +1,7 @@
 -- Promises: whether a payout carries what its status must be able to show, and nothing that belongs to another: an open
 -- one when to act next, a processing one its lease, a settled one the bank's reference and when, a failed one the bank's
--- final no, a returned one all of a settled one and why it came back. Held by the trigger payout.apply_transition.
+-- final no, a returned one all of a settled one and why it came back. (One that has ended is due again when the bank has more
+-- to say of it.) Held by the trigger payout.apply_transition.
 CREATE OR REPLACE FUNCTION payout.has_its_proof(
     p_status text,
     p_next_action_at timestamptz,
@@ -25,15 +26,15 @@ BEGIN
                 AND (p_settled_at, p_utr, p_failure_code, p_returned_at, p_return_code) IS NULL;
         WHEN 'settled' THEN
             RETURN (p_settled_at, p_utr) IS NOT NULL
-                AND (p_next_action_at, p_failure_code, p_returned_at, p_return_code) IS NULL;
+                AND (p_failure_code, p_returned_at, p_return_code) IS NULL;
         WHEN 'failed' THEN
             RETURN p_failure_code IS NOT NULL
-                AND (p_next_action_at, p_settled_at, p_utr, p_returned_at, p_return_code) IS NULL;
+                AND (p_settled_at, p_utr, p_returned_at, p_return_code) IS NULL;
         WHEN 'cancelled' THEN
-            RETURN (p_next_action_at, p_settled_at, p_utr, p_failure_code, p_returned_at, p_return_code) IS NULL;
+            RETURN (p_settled_at, p_utr, p_failure_code, p_returned_at, p_return_code) IS NULL;
         WHEN 'returned' THEN
             RETURN (p_settled_at, p_utr, p_returned_at, p_return_code) IS NOT NULL
-                AND (p_next_action_at, p_failure_code) IS NULL;
+                AND p_failure_code IS NULL;
         ELSE
             RETURN FALSE;
     END CASE;

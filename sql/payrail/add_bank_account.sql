@@ -22,7 +22,7 @@ BEGIN
         WHEN length(p_holder_name) BETWEEN 1 AND 200 IS NOT TRUE OR p_holder_name ~ '[[:cntrl:]]' THEN 'holder_name'
         WHEN p_account_number ~ '^[A-Za-z0-9]{5,35}$' IS NOT TRUE THEN 'account_number'
         WHEN p_ifsc ~ '^[A-Z]{4}0[A-Z0-9]{6}$' IS NOT TRUE THEN 'ifsc'
-        WHEN p_rail = 'sandbox' IS NOT TRUE THEN 'rail'
+        WHEN NOT EXISTS (SELECT FROM rail.rails r WHERE r.rail = p_rail) THEN 'rail'
     END;
     IF v_field IS NOT NULL THEN
         RAISE EXCEPTION 'malformed bank account'
@@ -31,7 +31,7 @@ BEGIN
                 WHEN 'holder_name' THEN 'It must be 1 to 200 characters without control characters.'
                 WHEN 'account_number' THEN 'It must be 5 to 35 letters or digits.'
                 WHEN 'ifsc' THEN 'It must be four letters, a zero, and six letters or digits.'
-                ELSE 'It must be sandbox.'
+                ELSE 'It must be one of payrail.rails.'
             END;
     END IF;
     PERFORM merchant.lock_merchant(p_merchant_id);

@@ -1,6 +1,7 @@
--- Promises: the due payouts of one merchant, each handed to one worker for the length of its lease. A pending one
--- becomes processing and is to be submitted; one already processing has an unknown outcome and is to be enquired
--- about. Nothing may be sent after send_before, which leaves half the lease for the bank to answer.
+-- Promises: the due payouts of one merchant, each handed to one worker for the length of its lease, and the attempt noted. A pending
+-- one becomes processing and is to be submitted; one already sent is to be enquired about, or, if the bank has just said that it
+-- never saw the reference and executes none twice, submitted again. Nothing may be sent after send_before, which leaves half the
+-- lease for the bank to answer. To a failing bank nothing new is sent: pending payouts wait for the next trial.
 -- Lock: the merchant's.
 -- Raises: PR111 a limit or lease out of bounds, PR401, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.claim_payouts(
@@ -16,7 +17,7 @@ RETURNS TABLE (
     account_number text,
     ifsc text,
     holder_name text,
-    attempts integer,
+    attempt integer,
     send_before timestamptz
 )
 LANGUAGE plpgsql
@@ -28,6 +29,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_now timestamptz;
+    v_shut text[];
 BEGIN
     IF coalesce(p_limit, 0) NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'argument out of bounds'
@@ -37,12 +39,52 @@ BEGIN
         RAISE EXCEPTION 'argument out of bounds'
             USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'lease', 'minimum', '1 second', 'maximum', '1 hour');
     END IF;
-    v_now := merchant.lock_merchant(p_merchant_id);
+    PERFORM merchant.lock_merchant(p_merchant_id);
+    v_now := rail.clock();
+    v_shut := rail.shut_rails(p_merchant_id, v_now);
+
+    IF v_shut <> '{}' THEN
+        UPDATE payout.payouts p
+        SET next_action_at = w.trial_at
+        FROM (
+            SELECT
+                d.payout_id,
+                r.trial_at
+            FROM payout.payouts d
+            INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
+            INNER JOIN rail.rails r ON b.rail = r.rail
+            WHERE d.merchant_id = p_merchant_id AND d.next_action_at <= v_now AND d.status = 'pending' AND r.rail = ANY (v_shut)
+            LIMIT 5000
+        ) w
+        WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id;
+    END IF;
 
     RETURN QUERY
     WITH due AS (
-        SELECT d.payout_id, d.status AS from_status
+        SELECT
+            d.payout_id,
+            d.status AS from_status,
+            d.attempts + 1 AS attempt,
+            b.rail,
+            b.account_number,
+            b.ifsc,
+            b.holder_name,
+            CASE
+                WHEN d.status = 'pending' THEN 'submit'
+                WHEN d.status = 'processing' AND r.deduplicates_references AND b.rail <> ALL (v_shut) AND EXISTS (
+                    SELECT
+                    FROM rail.evidence e
+                    WHERE
+                        e.merchant_id = p_merchant_id
+                        AND e.payout_id = d.payout_id
+                        AND e.attempt = d.attempts
+                        AND e.outcome = 'not_found'
+                ) THEN 'submit'
+                ELSE 'enquire'
+            END AS action
         FROM payout.payouts d
+        INNER JOIN merchant.bank_accounts b ON b.merchant_id = p_merchant_id AND d.bank_account_id = b.bank_account_id
+        INNER JOIN rail.rails r ON b.rail = r.rail
         WHERE d.merchant_id = p_merchant_id AND d.next_action_at <= v_now
         ORDER BY d.next_action_at
         LIMIT p_limit
@@ -51,30 +93,53 @@ BEGIN
     claimed AS (
         UPDATE payout.payouts p
         SET
-            status = 'processing',
-            attempts = p.attempts + 1,
-            send_before = v_now + p_lease / 2,
+            status = CASE due.from_status WHEN 'pending' THEN 'processing' ELSE due.from_status END,
+            attempts = due.attempt,
+            send_before = CASE due.action WHEN 'submit' THEN v_now + p_lease / 2 ELSE p.send_before END,
             next_action_at = v_now + p_lease,
             actor = CASE due.from_status WHEN 'pending' THEN payrail.actor(p_actor) ELSE p.actor END
         FROM due
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = due.payout_id
-        RETURNING p.*, due.from_status
+        RETURNING
+            p.payout_id, p.rail_ref, p.amount, p.currency, p.send_before,
+            due.action, due.attempt, due.rail, due.account_number, due.ifsc, due.holder_name
+    ),
+
+    attempted AS (
+        INSERT INTO rail.attempts (merchant_id, payout_id, attempt, claimed_at, send_before, action, rail, actor)
+        SELECT
+            p_merchant_id,
+            c.payout_id,
+            c.attempt,
+            v_now,
+            CASE c.action WHEN 'submit' THEN c.send_before END,
+            c.action,
+            c.rail,
+            payrail.actor(p_actor)
+        FROM claimed c
+    ),
+
+    instructed AS (
+        INSERT INTO rail.instructions (merchant_id, payout_id, rail_ref, rail, instructed_at)
+        SELECT p_merchant_id, c.payout_id, c.rail_ref, c.rail, v_now
+        FROM claimed c
+        WHERE c.action = 'submit'
+        ON CONFLICT DO NOTHING
     )
 
     SELECT
         c.payout_id,
-        CASE c.from_status WHEN 'pending' THEN 'submit' ELSE 'enquire' END,
-        b.rail,
+        c.action,
+        c.rail,
         c.rail_ref,
         c.amount::bigint,
         c.currency,
-        b.account_number,
-        b.ifsc,
-        b.holder_name,
-        c.attempts,
+        c.account_number,
+        c.ifsc,
+        c.holder_name,
+        c.attempt,
         c.send_before
     FROM claimed c
-    INNER JOIN merchant.bank_accounts b ON b.merchant_id = p_merchant_id AND c.bank_account_id = b.bank_account_id
     ORDER BY c.payout_id;
 END
 $$;

@@ -9,11 +9,13 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+    v_now timestamptz := rail.clock();
 BEGIN
     RETURN QUERY
     SELECT DISTINCT p.merchant_id
     FROM payout.payouts p
-    WHERE p.next_action_at <= now()
+    WHERE p.next_action_at <= v_now
     LIMIT p_limit;
 END
 $$;

@@ -1,7 +1,5 @@
--- Promises: each processing payout that the bank has finally refused is failed and its money available again, and
--- the bank's answer is kept, in one commit. Only the codes of payrail.failure_codes are a final no. Said again with
--- the same code: no effect. Said of a payout in any other state: nothing changes, kept as contradicting.
--- Effects: applied, repeated, contradicted; refused with a detail when the payout or the code is no such thing.
+-- Promises: as payrail.record_answers for payouts that the bank has finally refused. Only the codes of payrail.failure_codes are a
+-- final no.
 -- Lock: the merchant's.
 -- Raises: PR111 no array, PR401, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.fail_payouts(
@@ -12,55 +10,22 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_refusal payrail.refusal;
-    v_payout payout.payouts;
 BEGIN
     IF p_refusals IS NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'refusals');
     END IF;
-    PERFORM merchant.lock_merchant(p_merchant_id);
 
-    FOREACH v_refusal IN ARRAY p_refusals LOOP
-        payout_id := v_refusal.payout_id;
-        detail := NULL;
-        SELECT p.* INTO v_payout
-        FROM payout.payouts p
-        WHERE p.merchant_id = p_merchant_id AND p.payout_id = v_refusal.payout_id;
-        status := v_payout.status;
-
-        IF NOT FOUND THEN
-            effect := 'refused';
-            detail := 'payout_not_found';
-        ELSIF NOT EXISTS (SELECT FROM payout.failure_codes f WHERE f.code = v_refusal.failure_code) THEN
-            effect := 'refused';
-            detail := 'failure_code_unknown';
-        ELSIF v_payout.failure_code = v_refusal.failure_code THEN
-            effect := 'repeated';
-        ELSIF v_payout.status = 'processing' THEN
-            effect := 'applied';
-            status := 'failed';
-            UPDATE payout.payouts p
-            SET
-                status = 'failed',
-                failure_code = v_refusal.failure_code,
-                failure_reason = left(v_refusal.reason, 500),
-                next_action_at = NULL,
-                unknown_reason = NULL,
-                actor = payrail.actor(p_actor),
-                reason = v_refusal.failure_code
-            WHERE p.merchant_id = p_merchant_id AND p.payout_id = v_refusal.payout_id;
-        ELSE
-            effect := 'contradicted';
-        END IF;
-
-        IF effect IN ('applied', 'contradicted') THEN
-            PERFORM rail.record_evidence(
-                p_merchant_id, payout_id, 'refused', effect, v_refusal.failure_code, payrail.actor(p_actor), v_refusal.answer
-            );
-        END IF;
-        RETURN NEXT;
-    END LOOP;
+    RETURN QUERY
+    SELECT r.*
+    FROM payrail.record_answers(
+        p_merchant_id => p_merchant_id,
+        p_answers => ARRAY(
+            SELECT ROW(f.payout_id, 'refused', f.failure_code, NULL, f.reason, f.answer, NULL)::payrail.bank_answer
+            FROM unnest(p_refusals) WITH ORDINALITY f (payout_id, failure_code, reason, answer, place)
+            ORDER BY f.place
+        ),
+        p_actor => p_actor
+    ) r;
 END
 $$;
 

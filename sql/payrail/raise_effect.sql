@@ -1,6 +1,6 @@
 -- Promises: turns what a batch door says of one payout into an error, for the doors that take one.
--- Raises: PR109 utr_invalid, PR110 failure_code_unknown, PR201 the payout was not yet sent, PR202 it has ended
--- otherwise, PR402.
+-- Raises: PR109 utr_invalid, PR110 failure_code_unknown, PR111 return_code_invalid, PR201 the payout was not yet sent, PR202 it has
+-- ended otherwise, PR302 balance_limit_exceeded, PR402.
 CREATE OR REPLACE FUNCTION payrail.raise_effect(p_payout_id uuid, p_effect text, p_status text, p_detail text)
 RETURNS void
 LANGUAGE plpgsql
@@ -16,6 +16,12 @@ BEGIN
         WHEN 'failure_code_unknown' THEN
             RAISE EXCEPTION 'not a final refusal: the code must be one of payrail.failure_codes'
                 USING ERRCODE = 'PR110', DETAIL = json_build_object('field', 'failure_code');
+        WHEN 'return_code_invalid' THEN
+            RAISE EXCEPTION 'argument out of bounds'
+                USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'return_code', 'minimum', 1, 'maximum', 35);
+        WHEN 'balance_limit_exceeded' THEN
+            RAISE EXCEPTION 'the balance would pass 10^18 minor units'
+                USING ERRCODE = 'PR302', DETAIL = json_build_object('field', 'amount');
         WHEN 'contradicted' THEN
             IF p_status = 'pending' THEN
                 RAISE EXCEPTION 'the payout can not go from its status to the one asked for'

@@ -34,7 +34,8 @@ BEGIN
                     'code', 'outcome_unknown',
                     'fault', 'rail',
                     'retryable', FALSE,
-                    'next_step', 'Wait: the bank is asked again until it gives a final answer. Do not pay again.',
+                    'next_step', 'Wait: the bank is asked again at ' || payrail.utc(p_payout.next_action_at)
+                    || ', and on until it gives a final answer. Do not pay again.',
                     'expected_by', NULL,
                     'rail_code', NULL,
                     'description', p_payout.unknown_reason

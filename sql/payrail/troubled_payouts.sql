@@ -1,5 +1,5 @@
--- Promises: the payouts of all merchants that somebody should look at, oldest first, each with why: contradicted, the bank said two
--- different things of it; overdue, its work is more than five minutes late; slow, the bank has left it open for an hour.
+-- Promises: the payouts of all merchants that somebody should look at, oldest first, each with why: the kind of an open case; overdue,
+-- its work is more than five minutes late; slow, the bank has left it open for an hour.
 CREATE OR REPLACE FUNCTION payrail.troubled_payouts(p_limit integer DEFAULT 50)
 RETURNS TABLE (
     merchant_id uuid, merchant_name text, payout_id uuid, status text, amount bigint, currency text, reference text, utr text,
@@ -25,18 +25,17 @@ BEGIN
         p.reference::text,
         p.utr::text,
         p.created_at,
-        array_agg(t.why ORDER BY t.why)
+        array_agg(DISTINCT t.why ORDER BY t.why)
     -- each part ordered and cut like the whole: after an outage there may be millions
     FROM (
         (
             SELECT
-                e.merchant_id,
-                e.payout_id,
-                'contradicted' AS why
-            FROM rail.evidence e
-            WHERE e.effect = 'contradicted'
-            GROUP BY e.merchant_id, e.payout_id
-            ORDER BY e.payout_id
+                c.merchant_id,
+                c.payout_id,
+                c.kind AS why
+            FROM rail.cases c
+            WHERE c.closed_at IS NULL AND c.payout_id IS NOT NULL
+            ORDER BY c.payout_id
             LIMIT p_limit
         )
         UNION ALL
@@ -71,4 +70,4 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.troubled_payouts IS
-'Payouts of any merchant that need attention, oldest first, and why: contradicted, overdue or slow.';
+'Payouts of any merchant that need attention, oldest first, and why: the kind of an open case, overdue or slow.';

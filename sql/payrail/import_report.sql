@@ -1,0 +1,123 @@
+-- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is resolved; where
+-- the bank says more than we know, it is asked. A payout that was missing in a report before and is in this one is missing no more.
+-- The same content again changes nothing.
+-- Lock: the merchants' of differing payouts, in the order of their ids.
+-- Raises: PR111 no such rail, a period that ends before it begins, or a malformed line.
+CREATE OR REPLACE FUNCTION payrail.import_report(
+    p_rail text,
+    p_source text,
+    p_content_hash bytea,
+    p_from timestamptz,
+    p_until timestamptz,
+    p_lines payrail.report_line[],
+    p_actor text DEFAULT NULL
+)
+RETURNS SETOF payrail.reports
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_field text;
+    v_report_id uuid;
+    v_now timestamptz := rail.clock();
+    v_merchant_id uuid;
+    v_payout_ids uuid[];
+BEGIN
+    v_field := CASE
+        WHEN NOT EXISTS (SELECT FROM rail.rails r WHERE r.rail = p_rail) THEN 'rail'
+        WHEN length(p_source) BETWEEN 1 AND 255 IS NOT TRUE THEN 'source'
+        WHEN octet_length(p_content_hash) = 32 IS NOT TRUE THEN 'content_hash'
+        WHEN (p_from < p_until) IS NOT TRUE THEN 'until'
+        WHEN p_lines IS NULL THEN 'lines'
+        ELSE (
+            SELECT
+                CASE
+                    WHEN l.kind IN ('payment', 'return') IS NOT TRUE THEN 'lines/' || l.place || '/kind'
+                    WHEN l.amount BETWEEN 1 AND 1000000000000000 IS NOT TRUE THEN 'lines/' || l.place || '/amount'
+                    WHEN l.currency ~ '^[A-Z]{3}$' IS NOT TRUE THEN 'lines/' || l.place || '/currency'
+                END AS field
+            FROM unnest(p_lines) WITH ORDINALITY
+                l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place)
+            ORDER BY field NULLS LAST
+            LIMIT 1
+        )
+    END;
+    IF v_field IS NOT NULL THEN
+        RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', v_field);
+    END IF;
+
+    INSERT INTO rail.reports AS r (rail, source, content_hash, period_from, period_until, actor)
+    VALUES (p_rail, p_source, p_content_hash, p_from, p_until, payrail.actor(p_actor))
+    ON CONFLICT DO NOTHING
+    RETURNING r.report_id INTO v_report_id;
+    IF NOT FOUND THEN
+        RETURN QUERY
+        SELECT o.*
+        FROM payrail.reports o
+        INNER JOIN rail.reports r ON o.report_id = r.report_id
+        WHERE r.rail = p_rail AND r.content_hash = p_content_hash;
+        RETURN;
+    END IF;
+    INSERT INTO rail.report_lines (report_id, line, entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at)
+    SELECT v_report_id, l.place, l.entry_ref, l.rail_ref, l.kind, l.amount, l.currency, l.utr, l.code, l.booked_at
+    FROM unnest(p_lines) WITH ORDINALITY l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place);
+
+    PERFORM rail.open_case(
+        d.result,
+        p_rail,
+        d.rail_ref,
+        d.merchant_id,
+        d.payout_id,
+        coalesce(d.bank_amount, d.amount),
+        coalesce(d.bank_currency, d.currency),
+        CASE d.result
+            WHEN 'missing_at_bank'
+                THEN 'The payout is ' || d.status || ', and no report of the bank has its ' || d.kind || '.'
+            WHEN 'unknown_to_us'
+                THEN 'The bank has booked a ' || d.kind || ' that was never sent' || coalesce(' (' || d.bank_utr || ').', '.')
+            WHEN 'different_amount'
+                THEN 'The payout is of ' || d.amount || ' ' || d.currency || ', and the bank has booked '
+                    || d.bank_amount || ' ' || d.bank_currency || ' (minor units).'
+            ELSE 'The payout is ' || d.status || coalesce(' (' || d.utr || ')', '') || ', and the bank has booked a '
+                || d.kind || coalesce(' (' || d.bank_utr || ').', '.')
+        END,
+        v_report_id
+    )
+    FROM payrail.reconciliation(v_report_id) d
+    WHERE d.result <> 'matched';
+
+    UPDATE rail.cases c
+    SET
+        closed_at = v_now,
+        closed_by = payrail.actor(p_actor),
+        resolution = 'A later report of the bank has it.'
+    WHERE c.kind = 'missing_at_bank' AND c.rail = p_rail AND c.closed_at IS NULL AND c.rail_ref IN (
+        SELECT l.rail_ref FROM rail.report_lines l WHERE l.report_id = v_report_id
+    ) AND c.report_id <> v_report_id;
+
+    FOR v_merchant_id, v_payout_ids IN
+        SELECT
+            d.merchant_id,
+            array_agg(DISTINCT d.payout_id)
+        FROM payrail.reconciliation(v_report_id) d
+        WHERE d.result = 'different_outcome'
+        GROUP BY d.merchant_id
+        ORDER BY d.merchant_id
+    LOOP
+        PERFORM merchant.lock_merchant(v_merchant_id);
+        UPDATE payout.payouts p
+        SET next_action_at = least(p.next_action_at, v_now)
+        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_payout_ids) AND p.status <> 'pending';
+    END LOOP;
+
+    RETURN QUERY
+    SELECT o.*
+    FROM payrail.reports o
+    WHERE o.report_id = v_report_id;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.import_report IS
+'Imports a bank''s report of what it booked from p_from until before p_until (content_hash: SHA-256 of the file) and compares it with our
+books: see payrail.reconciliation and payrail.cases. Amounts in minor units. The same file again changes nothing.';

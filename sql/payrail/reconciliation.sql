@@ -1,0 +1,78 @@
+-- Promises: a bank's report against our books, one row per line and one per payout that the bank should have booked in the period and has
+-- not, in this report or another: matched, unknown_to_us, different_amount, different_outcome or missing_at_bank.
+CREATE OR REPLACE FUNCTION payrail.reconciliation(p_report_id uuid)
+RETURNS TABLE (
+    result text, line integer, kind text, rail_ref text, merchant_id uuid, payout_id uuid, status text,
+    amount bigint, currency text, utr text, bank_amount bigint, bank_currency text, bank_utr text
+)
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        CASE
+            WHEN p.payout_id IS NULL THEN 'unknown_to_us'
+            WHEN (p.amount, p.currency) IS DISTINCT FROM (l.amount, l.currency) THEN 'different_amount'
+            WHEN l.kind = 'payment' AND (p.status NOT IN ('settled', 'returned') OR p.utr <> l.utr) THEN 'different_outcome'
+            WHEN l.kind = 'return' AND p.status <> 'returned' THEN 'different_outcome'
+            ELSE 'matched'
+        END,
+        l.line,
+        l.kind,
+        l.rail_ref,
+        p.merchant_id,
+        p.payout_id,
+        p.status::text,
+        p.amount::bigint,
+        p.currency,
+        p.utr::text,
+        l.amount::bigint,
+        l.currency,
+        l.utr
+    FROM rail.report_lines l
+    INNER JOIN rail.reports r ON l.report_id = r.report_id
+    LEFT JOIN rail.instructions i ON l.rail_ref = i.rail_ref AND r.rail = i.rail
+    LEFT JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
+    WHERE l.report_id = p_report_id
+    UNION ALL
+    SELECT
+        'missing_at_bank',
+        NULL,
+        CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END,
+        p.rail_ref,
+        p.merchant_id,
+        p.payout_id,
+        p.status::text,
+        p.amount::bigint,
+        p.currency,
+        p.utr::text,
+        NULL,
+        NULL,
+        NULL
+    FROM rail.reports r
+    INNER JOIN webhook.events e ON e.created_at >= r.period_from AND e.created_at < r.period_until
+    INNER JOIN payout.payouts p ON e.merchant_id = p.merchant_id AND e.payout_id = p.payout_id
+    INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
+    WHERE
+        r.report_id = p_report_id
+        AND b.rail = r.rail
+        AND e.to_status IN ('settled', 'returned')
+        AND NOT EXISTS (
+            SELECT
+            FROM rail.report_lines l
+            INNER JOIN rail.reports o ON l.report_id = o.report_id
+            WHERE
+                l.rail_ref = p.rail_ref
+                AND o.rail = r.rail
+                AND l.kind = CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END
+        )
+    ORDER BY 2, 4;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.reconciliation IS
+'A bank''s report against our books: result is matched, unknown_to_us, different_amount, different_outcome or missing_at_bank. Amounts in
+minor units.';
