@@ -259,7 +259,7 @@ def prove(desk: Desk, payout_id: UUID, status: str) -> None:
     if status in PROOF_NEEDED:
         desk.sql(
             "payrail_owner",
-            "SELECT rail.record_evidence(%s, %s, %s, 'applied', %s, 'test', NULL)",
+            "SELECT rail.record_evidence(%s, %s, NULL, %s, 'applied', %s, NULL, 'test', NULL)",
             [desk.merchant_id, payout_id, *PROOF_NEEDED[status]],
         )
 
