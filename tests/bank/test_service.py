@@ -21,6 +21,7 @@ from tests.bank.conftest import crowd, enquire, is_lost, order, send, submit
 from tests.banks import Bank
 from tests.workers import until
 
+COMMAND = (sys.executable, "-m", "pyapp", "sandbox-bank", "--until-eof")
 REFUSALS = {
     "0101": "account_closed",
     "0102": "account_invalid",
@@ -399,7 +400,7 @@ def test_there_is_nothing_elsewhere(bank: Bank, path: str) -> None:
 )
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic eDp5", "Bearer \xe9"])
 def test_nothing_is_said_without_the_key(bank: Bank, method: str, path: str, header: str) -> None:
-    headers = {"Authorization": header.encode("latin-1")}
+    headers = {b"Authorization": header.encode("latin-1")}
     response = bank.client.request(method, path, headers=headers)
     assert (response.status_code, response.json()["error"]) == (401, "unauthorized")
     assert response.headers["www-authenticate"] == "Bearer"
@@ -422,8 +423,7 @@ def test_serves_on_a_socket_that_it_inherits() -> None:
     with servers.folder() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with subprocess.Popen(
-            [sys.executable, "-m", "pyapp", "sandbox-bank", "--until-eof"]
-            + ["--fd", str(listener.fileno())],
+            [*COMMAND, "--fd", str(listener.fileno())],
             env={"SANDBOX_BANK_FILE": str(folder / "new" / "bank.sqlite"), "PYTHONPATH": str(ROOT)},
             cwd=ROOT,
             stdin=subprocess.PIPE,
