@@ -100,7 +100,7 @@ def test_nothing_else_is_ever_raised(headers: dict[str, str], body: bytes) -> No
         verify({**sign("evt_1", BODY, OLD), **headers}, BODY + b" " + body, [OLD])
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_AAAA", "whsec_\u00e9", OLD[6:], OLD + "="])
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_AAAA", "whsec_\u00e9", OLD[6:], OLD + "!"])
 def test_a_secret_has_to_be_one(secret: str) -> None:
     with pytest.raises(ValueError, match="24 to 64 bytes"):
         key_of(secret)
