@@ -1,8 +1,8 @@
 -- Promises: a bank's report against our books, one row per line and one per payout that the bank should have booked in the period and has
--- not, in this report or another: matched, unknown_to_us, different_amount, different_outcome or missing_at_bank.
+-- not, in this report or another: matched, unknown_to_us, booked_twice, different_amount, different_outcome or missing_at_bank.
 CREATE OR REPLACE FUNCTION payrail.reconciliation(p_report_id uuid)
 RETURNS TABLE (
-    result text, line integer, kind text, rail_ref text, merchant_id uuid, payout_id uuid, status text,
+    result text, line integer, kind text, entry_ref text, rail_ref text, merchant_id uuid, payout_id uuid, status text,
     amount bigint, currency text, utr text, bank_amount bigint, bank_currency text, bank_utr text
 )
 LANGUAGE plpgsql
@@ -15,6 +15,10 @@ BEGIN
     SELECT
         CASE
             WHEN p.payout_id IS NULL THEN 'unknown_to_us'
+            WHEN row_number() OVER (
+                PARTITION BY l.rail_ref, l.kind
+                ORDER BY (l.utr = p.utr) DESC NULLS LAST, l.line
+            ) > 1 THEN 'booked_twice'
             WHEN (p.amount, p.currency) IS DISTINCT FROM (l.amount, l.currency) THEN 'different_amount'
             WHEN l.kind = 'payment' AND (p.status NOT IN ('settled', 'returned') OR p.utr <> l.utr) THEN 'different_outcome'
             WHEN l.kind = 'return' AND p.status <> 'returned' THEN 'different_outcome'
@@ -22,6 +26,7 @@ BEGIN
         END,
         l.line,
         l.kind,
+        l.entry_ref,
         l.rail_ref,
         p.merchant_id,
         p.payout_id,
@@ -42,6 +47,7 @@ BEGIN
         'missing_at_bank',
         NULL,
         CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END,
+        NULL,
         p.rail_ref,
         p.merchant_id,
         p.payout_id,
@@ -69,10 +75,10 @@ BEGIN
                 AND o.rail = r.rail
                 AND l.kind = CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END
         )
-    ORDER BY 2, 4;
+    ORDER BY 2, 5;
 END
 $$;
 
 COMMENT ON FUNCTION payrail.reconciliation IS
-'A bank''s report against our books: result is matched, unknown_to_us, different_amount, different_outcome or missing_at_bank. Amounts in
-minor units.';
+'A bank''s report against our books: result is matched, unknown_to_us, booked_twice, different_amount, different_outcome or
+missing_at_bank. Amounts in minor units.';
