@@ -1,6 +1,6 @@
--- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is resolved; where
--- the bank says more than we know, it is asked. A payout that was missing in a report before and is in this one is missing no more.
--- The same content again changes nothing.
+-- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is
+-- resolved; where the bank says more than we know, it is asked. A payout that was missing in a report before and is in this one is
+-- missing no more. The same content again changes nothing.
 -- Lock: one import at a time; at the end the merchants' of differing payouts, in the order of their ids.
 -- Raises: PR111 no such rail, a period that ends before it begins, or a malformed line.
 CREATE OR REPLACE FUNCTION payrail.import_report(
@@ -71,6 +71,8 @@ BEGIN
     INSERT INTO rail.report_lines (report_id, line, entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at)
     SELECT v_report_id, l.place, l.entry_ref, l.rail_ref, l.kind, l.amount, l.currency, l.utr, l.code, l.booked_at
     FROM unnest(p_lines) WITH ORDINALITY l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place);
+
+    ANALYZE rail.report_lines;
 
     WITH differences AS MATERIALIZED (
         SELECT d.*

@@ -9,8 +9,17 @@ LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- with statistics from before the first report, all of it would be compared with all of it
+SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+    v_report rail.reports;
 BEGIN
+    SELECT r.* INTO v_report
+    FROM rail.reports r
+    WHERE r.report_id = p_report_id;
+
     RETURN QUERY
     SELECT
         CASE
@@ -38,8 +47,7 @@ BEGIN
         l.currency,
         l.utr
     FROM rail.report_lines l
-    INNER JOIN rail.reports r ON l.report_id = r.report_id
-    LEFT JOIN rail.instructions i ON l.rail_ref = i.rail_ref AND r.rail = i.rail
+    LEFT JOIN rail.instructions i ON l.rail_ref = i.rail_ref AND i.rail = v_report.rail
     LEFT JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
     WHERE l.report_id = p_report_id
     UNION ALL
@@ -58,22 +66,21 @@ BEGIN
         NULL,
         NULL,
         NULL
-    FROM rail.reports r
-    INNER JOIN webhook.events e ON e.created_at >= r.period_from AND e.created_at < r.period_until
+    FROM webhook.events e
     INNER JOIN payout.payouts p ON e.merchant_id = p.merchant_id AND e.payout_id = p.payout_id
     INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
     WHERE
-        r.report_id = p_report_id
-        AND b.rail = r.rail
+        e.created_at >= v_report.period_from
+        AND e.created_at < v_report.period_until
         AND e.to_status IN ('settled', 'returned')
+        AND b.rail = v_report.rail
         AND NOT EXISTS (
             SELECT
             FROM rail.report_lines l
-            INNER JOIN rail.reports o ON l.report_id = o.report_id
             WHERE
                 l.rail_ref = p.rail_ref
-                AND o.rail = r.rail
                 AND l.kind = CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END
+                AND (SELECT o.rail FROM rail.reports o WHERE o.report_id = l.report_id) = v_report.rail
         )
     ORDER BY 2, 5;
 END
