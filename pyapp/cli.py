@@ -125,6 +125,13 @@ def _work(config: Settings, args: Arguments) -> None:
         app.run(config)
 
 
+def _sandbox_bank(config: Settings, args: Arguments) -> None:
+    from pyapp.bank import server  # noqa: PLC0415  # other commands start faster without it
+
+    _follow(until_eof=args.until_eof)
+    server.run(config, args.fd)
+
+
 def _follow(*, until_eof: bool) -> None:
     """Stop, as on SIGTERM, when stdin ends: whoever started this process is gone."""
 
@@ -645,10 +652,12 @@ def _parser() -> _Parser:
     for name, run, text in (
         ("serve", _serve, "serve the API"),
         ("work", _work, "send payouts to the bank and record its answers"),
+        ("sandbox-bank", _sandbox_bank, "serve a pretend bank, at a port of its own"),
     ):
-        add(name, run, text).add_argument(
-            "--until-eof", action="store_true", help="stop when stdin ends"
-        )
+        process = add(name, run, text)
+        process.add_argument("--until-eof", action="store_true", help="stop when stdin ends")
+        if name == "sandbox-bank":
+            process.add_argument("--fd", type=int, help="a listening socket that is inherited")
     add("migrate", _migrate, "bring the database up to date").add_argument(
         "--environment",
         choices=("demo", "live"),

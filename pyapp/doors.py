@@ -519,9 +519,12 @@ async def changes(db: Pool, seen: Sequence[Seen]) -> list[Change]:
 # ------------------------------------------------------------------------------------- for workers
 
 
-async def due_merchants(db: Pool, limit: int = 1000) -> list[UUID]:
-    """Return merchants that have payouts to send or to ask about."""
-    return await _values(db, UUID, "door", "due_merchants", p_limit=limit)
+async def due_merchants(
+    db: Pool, limit: int = 1000, rails: Sequence[str] | None = None
+) -> list[UUID]:
+    """Return merchants that have payouts to send or to ask about, at one of these banks."""
+    named = None if rails is None else list(rails)
+    return await _values(db, UUID, "door", "due_merchants", p_limit=limit, p_rails=named)
 
 
 async def claim_payouts(
@@ -531,8 +534,12 @@ async def claim_payouts(
     limit: int = 100,
     lease: timedelta = timedelta(seconds=30),
     actor: str | None = None,
+    rails: Sequence[str] | None = None,
 ) -> list[Claim]:
-    """Take due payouts of one merchant for `lease`; nobody else gets them before it ends."""
+    """Take due payouts of one merchant for `lease`; nobody else gets them before it ends.
+
+    `rails` are the banks that the worker has access to; None is all of them.
+    """
     return await _door(
         db,
         Claim,
@@ -541,6 +548,7 @@ async def claim_payouts(
         p_limit=limit,
         p_lease=lease,
         p_actor=actor,
+        p_rails=None if rails is None else list(rails),
     )
 
 

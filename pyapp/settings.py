@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pyapp.rails.callbacks import key_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 ROLES: Final = (
@@ -21,6 +24,9 @@ ROLES: Final = (
     "payrail_auditor",
     "payrail_migrator",
 )
+# The defaults are for play: they are public. Whoever has the secret can sign the bank's callbacks.
+_SANDBOX_KEY: Final = "sandbox-bank-key"
+_SANDBOX_SECRET: Final = "whsec_c2FuZGJveC1iYW5rLWNhbGxiYWNrLXNlY3JldA=="  # noqa: S105
 _LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -44,6 +50,12 @@ class Settings:
     pg_user: str = "nobody"
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     reset_data: bool = False
+    sandbox_bank_url: str | None = None
+    sandbox_bank_key: str = field(default=_SANDBOX_KEY, repr=False)
+    sandbox_bank_secret: str = field(default=_SANDBOX_SECRET, repr=False)
+    sandbox_bank_file: Path = ROOT / ".payrail" / "sandbox-bank.sqlite"
+    sandbox_bank_port: int = 8002
+    sandbox_callback_url: str | None = None
     sandbox_seed: int = 1
     log_level: str = "INFO"
     console: bool = False
@@ -81,11 +93,12 @@ class Settings:
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; InvalidSettingError names the variable that can't be used."""
+    home = Path(environ.get("PAYRAIL_HOME") or ROOT / ".payrail").resolve()
     return Settings(
         database_url=_database_url(environ),
         host=environ.get("HOST", "127.0.0.1"),
         port=_integer(environ, "PORT", 8000, 0, 65535),
-        home=Path(environ.get("PAYRAIL_HOME") or ROOT / ".payrail").resolve(),
+        home=home,
         pg_bin=Path(environ["PAYRAIL_PG_BIN"]) if environ.get("PAYRAIL_PG_BIN") else None,
         pg_user=environ.get("PAYRAIL_PG_USER", "nobody"),
         passwords={
@@ -94,6 +107,14 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             if environ.get(variable := f"{role.upper()}_PASSWORD")
         },
         reset_data=environ.get("RESET_DATA", "") not in {"", "0"},
+        sandbox_bank_url=_url(environ, "SANDBOX_BANK_URL", path=False),
+        sandbox_bank_key=_key(environ),
+        sandbox_bank_secret=_secret(environ),
+        sandbox_bank_file=Path(
+            environ.get("SANDBOX_BANK_FILE") or home / "sandbox-bank.sqlite"
+        ).resolve(),
+        sandbox_bank_port=_integer(environ, "SANDBOX_BANK_PORT", 8002, 0, 65535),
+        sandbox_callback_url=_url(environ, "SANDBOX_CALLBACK_URL", path=True),
         sandbox_seed=_integer(environ, "SANDBOX_SEED", 1, 0, 2**63 - 1),
         log_level=_log_level(environ),
         console=environ.get("CONSOLE", "") not in {"", "0"},
@@ -108,6 +129,50 @@ def _database_url(environ: Mapping[str, str]) -> str | None:
         message = "DATABASE_URL must be like postgresql://user:password@host/database"
         raise InvalidSettingError(message) from None
     return url
+
+
+def _url(environ: Mapping[str, str], name: str, *, path: bool) -> str | None:
+    """Return a URL without a user, query or fragment; it is not quoted, it may have a password."""
+    text = environ.get(name) or None
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        sound = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+            and "@" not in parts.netloc
+            and (path or parts.path in {"", "/"})
+            and not (parts.query or parts.fragment)
+            and text.isascii()
+            and text.isprintable()
+            and " " not in text
+        )
+    except ValueError:
+        sound = False
+    if not sound:
+        message = f"{name} must be like http://127.0.0.1:8002{'/path' if path else ''}"
+        raise InvalidSettingError(message)
+    return text.rstrip("/") if not path else text
+
+
+def _key(environ: Mapping[str, str]) -> str:
+    key = environ.get("SANDBOX_BANK_KEY") or _SANDBOX_KEY
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        message = "SANDBOX_BANK_KEY must be printable ASCII without spaces"
+        raise InvalidSettingError(message)
+    return key
+
+
+def _secret(environ: Mapping[str, str]) -> str:
+    secret = environ.get("SANDBOX_BANK_SECRET") or _SANDBOX_SECRET
+    try:
+        key_of(secret)
+    except ValueError as exc:
+        message = f"SANDBOX_BANK_SECRET {exc}"
+        raise InvalidSettingError(message) from None
+    return secret
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

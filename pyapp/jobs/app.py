@@ -14,8 +14,8 @@ from typing import Final
 import psycopg
 from procrastinate import App
 
-from pyapp import doors, log
-from pyapp.database import Pool, open_pool
+from pyapp import log
+from pyapp.database import open_pool
 from pyapp.jobs.dispatch import Dispatcher
 from pyapp.jobs.tasks import create_app
 from pyapp.rails.rail import Rail
@@ -51,7 +51,7 @@ async def work(settings: Settings) -> None:
         helpers = [
             asyncio.create_task(hear(create_app(conninfo, dispatcher), dispatcher.stopping)),
             *(
-                asyncio.create_task(tend(db, name, rail, dispatcher.stopping))
+                asyncio.create_task(tend(name, rail, dispatcher.stopping))
                 for name, rail in rails.items()
             ),
         ]
@@ -75,22 +75,10 @@ async def open_rails(stack: AsyncExitStack, settings: Settings) -> Mapping[str, 
     return rails
 
 
-async def tend(db: Pool, name: str, rail: Rail, stopping: asyncio.Event) -> None:
-    """Declare what a bank can be relied on for, then look after its mailbox every second."""
-    declared = False
+async def tend(name: str, rail: Rail, stopping: asyncio.Event) -> None:
+    """Look after a bank's mailbox every second."""
     while not stopping.is_set():
         try:
-            if not declared:
-                relied = rail.capabilities
-                await doors.declare_rail(
-                    db,
-                    name,
-                    deduplicates_references=relied.deduplicates_references,
-                    honours_valid_until=relied.honours_valid_until,
-                    batch_size=relied.batch_size,
-                    finality=relied.finality,
-                )
-                declared = True
             await rail.tend()
         except Exception as exc:  # noqa: BLE001  # the next second may be better
             log.event("rail not tended", level=logging.ERROR, rail=name, error=repr(exc))

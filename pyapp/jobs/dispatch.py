@@ -48,7 +48,6 @@ PATIENCE: Final = 1.0  # seconds that a slow bank may hold up its merchant's nex
 GLANCE: Final = 0.2  # seconds after which a busy drain looks for other merchants' work
 
 _SILENCE: Final = Unknown("the bank did not answer")
-_NO_RAIL: Final = NotSent("this worker has no access to the bank")
 
 
 class Dispatcher:
@@ -60,6 +59,8 @@ class Dispatcher:
     def __init__(self, db: Pool, rails: Mapping[str, Rail], actor: str) -> None:
         self.stopping = asyncio.Event()
         self._db = db
+        self._rails = rails
+        self._is_declared = False
         self._tellers = {
             name: Teller(name, rail, report_to(db, name)) for name, rail in rails.items()
         }
@@ -78,9 +79,24 @@ class Dispatcher:
 
     async def look(self) -> None:
         """Start on every merchant with due payouts that isn't being served; don't wait for it."""
-        for merchant_id in await doors.due_merchants(self._db):
+        if not self._is_declared:  # what may be sent again is decided by it
+            await self._declare()
+        for merchant_id in await doors.due_merchants(self._db, rails=[*self._tellers]):
             if merchant_id not in self._serving and not self.stopping.is_set():
                 self._serving[merchant_id] = asyncio.create_task(self._serve(merchant_id))
+
+    async def _declare(self) -> None:
+        for name, rail in self._rails.items():
+            relied = rail.capabilities
+            await doors.declare_rail(
+                self._db,
+                name,
+                deduplicates_references=relied.deduplicates_references,
+                honours_valid_until=relied.honours_valid_until,
+                batch_size=relied.batch_size,
+                finality=relied.finality,
+            )
+        self._is_declared = True
 
     async def flush(self) -> None:
         """Report the calls to the banks that were counted."""
@@ -114,7 +130,12 @@ class Dispatcher:
         try:
             async with turn(merchant_id):
                 claims = await doors.claim_payouts(
-                    self._db, merchant_id, limit=CLAIM_LIMIT, lease=LEASE, actor=self._actor
+                    self._db,
+                    merchant_id,
+                    limit=CLAIM_LIMIT,
+                    lease=LEASE,
+                    actor=self._actor,
+                    rails=[*self._tellers],
                 )
             answers = await self._answers(claims, started)
             async with turn(merchant_id):
@@ -134,17 +155,10 @@ class Dispatcher:
         by_rail = defaultdict[str, list[doors.Claim]](list)
         for claim in claims:
             by_rail[claim.rail].append(claim)
-        answers: dict[str, Answer] = {claim.rail_ref: _NO_RAIL for claim in claims}
         served = await asyncio.gather(
-            *(
-                self._tellers[rail].serve(group, started)
-                for rail, group in by_rail.items()
-                if rail in self._tellers
-            )
+            *(self._tellers[rail].serve(group, started) for rail, group in by_rail.items())
         )
-        for said in served:
-            answers |= said
-        return answers
+        return {rail_ref: answer for said in served for rail_ref, answer in said.items()}
 
     # ------------------------------------------------------------------------------- the record
 

@@ -1,11 +1,13 @@
 -- Promises: the due payouts of one merchant, each handed to one worker for the length of its lease, and the attempt noted. A pending
 -- one becomes processing and is to be submitted; one already sent is to be enquired about, or, if the bank has just said that it
 -- never saw the reference and executes none twice, submitted again. Nothing may be sent after send_before, which leaves half the
--- lease for the bank to answer. To a failing bank nothing new is sent: pending payouts wait for the next trial.
+-- lease for the bank to answer. To a failing bank nothing new is sent: pending payouts wait for the next trial. A worker that
+-- has access to some banks only says which.
 -- Lock: the merchant's.
 -- Raises: PR111 a limit or lease out of bounds, PR401, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.claim_payouts(
-    p_merchant_id uuid, p_limit integer DEFAULT 100, p_lease interval DEFAULT '30 seconds', p_actor text DEFAULT NULL
+    p_merchant_id uuid, p_limit integer DEFAULT 100, p_lease interval DEFAULT '30 seconds', p_actor text DEFAULT NULL,
+    p_rails text[] DEFAULT NULL
 )
 RETURNS TABLE (
     payout_id uuid,
@@ -85,7 +87,7 @@ BEGIN
         FROM payout.payouts d
         INNER JOIN merchant.bank_accounts b ON b.merchant_id = p_merchant_id AND d.bank_account_id = b.bank_account_id
         INNER JOIN rail.rails r ON b.rail = r.rail
-        WHERE d.merchant_id = p_merchant_id AND d.next_action_at <= v_now
+        WHERE d.merchant_id = p_merchant_id AND d.next_action_at <= v_now AND (p_rails IS NULL OR b.rail = ANY (p_rails))
         ORDER BY d.next_action_at
         LIMIT p_limit
     ),
@@ -146,4 +148,4 @@ $$;
 
 COMMENT ON FUNCTION payrail.claim_payouts IS
 'Hands the due payouts of a merchant to a worker for the length of a lease: action is submit (now processing) or enquire
-(outcome unknown so far). The account number is in full, for the rail. Amounts in minor units.';
+(outcome unknown so far). p_rails: the banks that the worker has access to, all if NULL. The account number is in full, for the rail. Amounts in minor units.';

@@ -1,5 +1,5 @@
 -- Promises: the merchants with work that is due, by a plain read: no lock, and claiming checks again.
-CREATE OR REPLACE FUNCTION payrail.due_merchants(p_limit integer DEFAULT 1000)
+CREATE OR REPLACE FUNCTION payrail.due_merchants(p_limit integer DEFAULT 1000, p_rails text[] DEFAULT NULL)
 RETURNS SETOF uuid
 LANGUAGE plpgsql
 STABLE
@@ -15,9 +15,10 @@ BEGIN
     RETURN QUERY
     SELECT DISTINCT p.merchant_id
     FROM payout.payouts p
-    WHERE p.next_action_at <= v_now
+    INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
+    WHERE p.next_action_at <= v_now AND (p_rails IS NULL OR b.rail = ANY (p_rails))
     LIMIT p_limit;
 END
 $$;
 
-COMMENT ON FUNCTION payrail.due_merchants IS 'Merchants with payouts to be sent or asked about now.';
+COMMENT ON FUNCTION payrail.due_merchants IS 'Merchants with payouts to be sent or asked about now, at one of these banks; at any if p_rails is NULL.';

@@ -1,0 +1,83 @@
+"""Sends the callbacks that the books keep, until they have arrived: at least once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import httpx
+
+from pyapp import log
+from pyapp.bank.books import Books, Callback
+from pyapp.rails.callbacks import sign
+
+_AT_A_TIME: Final = 16
+_TIMEOUT: Final = 5.0  # seconds for one callback
+_GONE: Final = 410  # the receiver never wants it
+
+
+class Outbox:
+    """The sender; `url` is where callbacks go, None if nobody wants any."""
+
+    def __init__(self, books: Books, url: str | None, secret: str) -> None:
+        self._books = books
+        self._url = url
+        self._secret = secret
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look again: there may be new callbacks."""
+        self._news.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send as long as the context lasts."""
+        if self._url is None:
+            yield
+            return
+        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
+            task = asyncio.create_task(self._send_all(client, self._url))
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.wait({task})
+
+    async def _send_all(self, client: httpx.AsyncClient, url: str) -> None:
+        while True:
+            self._news.clear()
+            try:
+                found, wait = self._books.due(_AT_A_TIME)
+                if found:
+                    arrived = await asyncio.gather(*(self._send(client, url, it) for it in found))
+                    outcomes = list(zip(found, arrived, strict=True))
+                    self._books.told(
+                        [item for item, ok in outcomes if ok],
+                        [item for item, ok in outcomes if not ok],
+                    )
+                    continue
+            except Exception as exc:  # noqa: BLE001  # the file may be full or locked for a while
+                log.event("callbacks stuck", level=logging.ERROR, error=type(exc).__name__)
+                wait = 1.0
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), wait)
+
+    async def _send(self, client: httpx.AsyncClient, url: str, callback: Callback) -> bool:
+        """Send one; return whether that is done with."""
+        headers = sign(callback.event_id, callback.body, self._secret)
+        try:
+            async with (
+                asyncio.timeout(_TIMEOUT),
+                client.stream(
+                    "POST",
+                    url,
+                    content=callback.body,
+                    headers={"Content-Type": "application/json", **headers},
+                ) as response,
+            ):
+                return response.is_success or response.status_code == _GONE
+        except (httpx.HTTPError, TimeoutError):
+            return False
