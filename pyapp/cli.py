@@ -577,7 +577,7 @@ def _refuse(code: str, detail: str) -> NoReturn:
 
 def _explain(exc: psycopg.Error | PoolTimeout) -> str:
     """Return one line: what happened, what to do, and the code."""
-    text = " ".join(str(exc).split())
+    text = " ".join((exc.diag.message_primary or str(exc)).split())  # not the query it was in
     state = getattr(exc, "sqlstate", None) or ""
     if state in {"3F000", "42883", "42P01"} or ('role "payrail_' in text and "not exist" in text):
         return "the database is not migrated: run payrail migrate (unavailable)"

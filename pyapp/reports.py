@@ -65,14 +65,11 @@ class _Entry(Struct, frozen=True):
     code: _Text | None = None
 
 
-class _Total(Struct, frozen=True):
-    count: int
-    amount: int
-
-
 class _Totals(Struct, frozen=True):
-    payments: _Total
-    returns: _Total
+    payments: int
+    amount_paid: int
+    returns: int
+    amount_returned: int
 
 
 class _Daily(Struct, frozen=True):
@@ -127,13 +124,14 @@ def _json(content: bytes, since: datetime | None, until: datetime | None) -> Rep
 
 def _agree(daily: _Daily) -> None:
     """Check that the totals are those of the entries: no entry is cut off, doubled or altered."""
-    for kind, said in (("payment", daily.totals.payments), ("return", daily.totals.returns)):
-        amounts = [entry.amount for entry in daily.entries if entry.kind == kind]
-        found = _Total(len(amounts), sum(amounts))
-        if found != said:
+    paid = [entry.amount for entry in daily.entries if entry.kind == "payment"]
+    returned = [entry.amount for entry in daily.entries if entry.kind == "return"]
+    found = _Totals(len(paid), sum(paid), len(returned), sum(returned))
+    for name in found.__struct_fields__:
+        if getattr(found, name) != getattr(daily.totals, name):
             message = (
-                f"totals/{kind}s says {said.count} of {said.amount} minor units together, and the"
-                f" entries are {found.count} of {found.amount}: {_CUT}"
+                f"totals/{name} says {getattr(daily.totals, name)}, and the entries come to"
+                f" {getattr(found, name)}: {_CUT}"
             )
             raise ReportError(message)
 

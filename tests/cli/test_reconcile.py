@@ -50,10 +50,14 @@ def booked(desk: Desk, payout_id: UUID, kind: str = "payment", **other: object) 
 
 def write(path: Path, *entries: Entry) -> Path:
     """Write today's report of the sandbox bank."""
-    totals = {}
-    for kind in ("payment", "return"):
-        amounts = [entry["amount"] for entry in entries if entry["kind"] == kind]
-        totals[f"{kind}s"] = {"count": len(amounts), "amount": sum(amounts)}
+    paid = [entry["amount"] for entry in entries if entry["kind"] == "payment"]
+    returned = [entry["amount"] for entry in entries if entry["kind"] == "return"]
+    totals = {
+        "payments": len(paid),
+        "amount_paid": sum(paid),
+        "returns": len(returned),
+        "amount_returned": sum(returned),
+    }
     today = datetime.now(UTC).date().isoformat()
     document = {"date": today, "bank": "sandbox", "entries": entries, "totals": totals}
     path.write_text(json.dumps(document))
