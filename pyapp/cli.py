@@ -442,7 +442,7 @@ async def _rail_list(db: database.Pool, _: Arguments) -> Answer:
 
 
 async def _case_list(db: database.Pool, args: Arguments) -> Answer:
-    found = [_record(case) for case in await doors.cases(db, closed=args.all)]
+    found = [_record(case) for case in await doors.all_cases(db, closed=args.all)]
     more = ("closed_at", "closed_by") if args.all else ("proposed_by",)
     return Answer(found, table(found, *_CASE, *more))
 
@@ -508,7 +508,7 @@ async def _reconcile(db: database.Pool, args: Arguments) -> Answer:
     return Answer(found, "\n\n".join(parts), code=1 if differences else 0)
 
 
-def _summary(lines: Sequence[doors.Compared]) -> list[Record]:
+def _summary(lines: Sequence[doors.Booking]) -> list[Record]:
     """Return count and sum per result and currency: the bank's amounts, ours where it has none."""
     counts: Counter[tuple[str, str]] = Counter()
     sums: Counter[tuple[str, str]] = Counter()

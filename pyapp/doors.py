@@ -821,7 +821,7 @@ async def failure_codes(db: Pool) -> list[FailureCode]:
     return await _rows(db, FailureCode, "failure_codes", "code")
 
 
-# ---------------------------------------------------------------------------------- banks' books
+# -------------------------------------------------------------------------------- banks, and cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -839,7 +839,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Booking:
     """A line of a report against our books, or what is missing there (without `line`).
 
     `amount` and `utr` are ours, `bank_amount` and `bank_utr` the bank's.
@@ -882,7 +882,8 @@ class Case:
     closed_at: datetime | None
     closed_by: str | None
     resolution: str | None
-    proposed_action: str | None
+    proposal_id: UUID | None
+    proposed_action: str | None  # settle | fail | close
     proposed_code: str | None
     proposed_note: str | None
     proposed_by: str | None
@@ -890,7 +891,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class RailState:
+class Rail:
     """A bank: its circuit breaker, how it is doing, and what it can be relied on for."""
 
     rail: str
@@ -905,7 +906,6 @@ class RailState:
     honours_valid_until: bool
     batch_size: int
     finality: timedelta
-    declared_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -951,19 +951,14 @@ async def import_report(
     )
 
 
-async def reconciliation(db: Pool, report_id: UUID) -> list[Compared]:
+async def reconciliation(db: Pool, report_id: UUID) -> list[Booking]:
     """Return a report against our books as they are now, by line; what is missing comes last."""
-    return await _door(db, Compared, "reconciliation", p_report_id=report_id)
+    return await _door(db, Booking, "reconciliation", p_report_id=report_id)
 
 
-async def reports(db: Pool) -> list[Report]:
-    """Return the reports that were imported, oldest first."""
-    return await _rows(db, Report, "reports", "report_id")
-
-
-async def cases(db: Pool, *, closed: bool = False) -> list[Case]:
+async def all_cases(db: Pool, *, closed: bool = False) -> list[Case]:
     """Return the cases that are open, oldest first; with `closed` those that were, too."""
-    return await call(db, _CASES, {"closed": closed}, class_row(Case))
+    return await call(db, _ALL_CASES, {"closed": closed}, class_row(Case))
 
 
 async def case(db: Pool, case_id: UUID) -> Case | None:
@@ -971,9 +966,9 @@ async def case(db: Pool, case_id: UUID) -> Case | None:
     return _maybe(await _rows(db, Case, "cases", "case_id", case_id=case_id))
 
 
-async def rails(db: Pool) -> list[RailState]:
+async def rails(db: Pool) -> list[Rail]:
     """Return the banks by name."""
-    return await _rows(db, RailState, "rails", "rail")
+    return await _rows(db, Rail, "rails", "rail")
 
 
 async def attempts(db: Pool, merchant_id: UUID, payout_id: UUID) -> list[Attempt]:
@@ -1341,7 +1336,7 @@ def _columns(row: type[Row]) -> LiteralString:
     return ", ".join(names)
 
 
-_CASES: Final = (
+_ALL_CASES: Final = (
     SQL("SELECT {} FROM payrail.cases WHERE closed_at IS NULL OR %(closed)s ORDER BY case_id")
     .format(SQL(_columns(Case)))
     .as_bytes()
