@@ -34,19 +34,24 @@ BEGIN
         WHEN (p_from < p_until) IS NOT TRUE THEN 'until'
         WHEN p_lines IS NULL THEN 'lines'
         ELSE (
-            SELECT
-                CASE
-                    WHEN l.kind IN ('payment', 'return') IS NOT TRUE THEN 'lines/' || l.place || '/kind'
-                    WHEN l.amount BETWEEN 1 AND 1000000000000000 IS NOT TRUE THEN 'lines/' || l.place || '/amount'
-                    WHEN l.currency ~ '^[A-Z]{3}$' IS NOT TRUE THEN 'lines/' || l.place || '/currency'
-                    WHEN length(l.entry_ref) > 255 THEN 'lines/' || l.place || '/entry_ref'
-                    WHEN length(l.rail_ref) > 255 THEN 'lines/' || l.place || '/rail_ref'
-                    WHEN length(l.utr) > 255 THEN 'lines/' || l.place || '/utr'
-                    WHEN length(l.code) > 255 THEN 'lines/' || l.place || '/code'
-                END AS field
-            FROM unnest(p_lines) WITH ORDINALITY
-                l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place)
-            ORDER BY field NULLS LAST
+            SELECT w.field
+            FROM (
+                SELECT
+                    l.place,
+                    CASE
+                        WHEN l.kind IN ('payment', 'return') IS NOT TRUE THEN 'lines/' || l.place || '/kind'
+                        WHEN l.amount BETWEEN 1 AND 1000000000000000 IS NOT TRUE THEN 'lines/' || l.place || '/amount'
+                        WHEN l.currency ~ '^[A-Z]{3}$' IS NOT TRUE THEN 'lines/' || l.place || '/currency'
+                        WHEN length(l.entry_ref) > 255 THEN 'lines/' || l.place || '/entry_ref'
+                        WHEN length(l.rail_ref) > 255 THEN 'lines/' || l.place || '/rail_ref'
+                        WHEN length(l.utr) > 255 THEN 'lines/' || l.place || '/utr'
+                        WHEN length(l.code) > 255 THEN 'lines/' || l.place || '/code'
+                    END AS field
+                FROM unnest(p_lines) WITH ORDINALITY
+                    l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place)
+            ) w
+            WHERE w.field IS NOT NULL
+            ORDER BY w.place
             LIMIT 1
         )
     END;

@@ -84,7 +84,7 @@ def test_a_report_names_its_bank_its_content_and_a_period(
 def test_a_line_that_can_not_be_is_named(desk: Desk, field: str, value: object) -> None:
     line = tuple(value if name == field else LINE[place] for place, name in enumerate(NAMES))
     with desk.refused("PR111") as caught:
-        desk.sql("payrail_operator", QUERY.decode(), report(LINE, line))
+        desk.sql("payrail_operator", QUERY.decode(), report(LINE, line, *[line] * 9))
     assert detail(caught.value)["field"] == f"lines/2/{field}"
 
 
