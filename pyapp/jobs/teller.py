@@ -130,7 +130,6 @@ class Teller:
             answers = dict.fromkeys(rail_refs, NotSent(error))
         except Exception as exc:  # noqa: BLE001  # a bank may fail in any way: nothing is known
             error = str(exc) or f"the bank did not answer: {type(exc).__name__}"
-            answers = dict.fromkeys(rail_refs, Unknown(error))
         if error is not None:
             log.event(
                 "bank call failed",
