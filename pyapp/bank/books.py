@@ -51,8 +51,8 @@ CREATE TABLE IF NOT EXISTS steps (
     utr TEXT,
     code TEXT
 ) STRICT;
-CREATE INDEX IF NOT EXISTS steps_by_rail_ref ON steps (rail_ref);
-CREATE INDEX IF NOT EXISTS steps_by_time ON steps (at);
+CREATE INDEX IF NOT EXISTS steps_by_rail_ref ON steps (rail_ref, at);
+CREATE INDEX IF NOT EXISTS booked_by_time ON steps (at) WHERE state IN ('paid', 'returned');
 CREATE UNIQUE INDEX IF NOT EXISTS paid_once ON steps (rail_ref) WHERE state = 'paid';
 CREATE UNIQUE INDEX IF NOT EXISTS returned_once ON steps (rail_ref) WHERE state = 'returned';
 CREATE TABLE IF NOT EXISTS callbacks (
