@@ -1,7 +1,7 @@
 -- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is
 -- resolved; where the bank says more than we know, it is asked. A payout that was missing in a report before and is in this one is
 -- missing no more. The same content again changes nothing.
--- Lock: one import at a time; at the end the merchants' of differing payouts, in the order of their ids.
+-- Lock: that of ANALYZE, so one import compares at a time; at the end the merchants' of differing payouts, in the order of their ids.
 -- Raises: PR111 no such rail, a period that ends before it begins, or a malformed line.
 CREATE OR REPLACE FUNCTION payrail.import_report(
     p_rail text,
@@ -59,8 +59,6 @@ BEGIN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', v_field);
     END IF;
 
-    -- two reports at once would not see each other's lines, and call missing what the other has
-    PERFORM pg_advisory_xact_lock(hashtextextended('payrail:import_report', 0));
     INSERT INTO rail.reports AS r (rail, source, content_hash, period_from, period_until, actor)
     VALUES (p_rail, p_source, p_content_hash, p_from, p_until, payrail.actor(p_actor))
     ON CONFLICT DO NOTHING
@@ -77,6 +75,8 @@ BEGIN
     SELECT v_report_id, l.place, l.entry_ref, l.rail_ref, l.kind, l.amount, l.currency, l.utr, l.code, l.booked_at
     FROM unnest(p_lines) WITH ORDINALITY l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place);
 
+    -- to compare with a plan for this many lines; and its lock lasts until the commit: of two reports at once the later one sees the
+    -- other's lines, and closes what that one called missing
     ANALYZE rail.report_lines;
 
     WITH differences AS MATERIALIZED (

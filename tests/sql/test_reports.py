@@ -111,7 +111,7 @@ def test_reports_at_once_see_each_other(own_desk: Desk) -> None:
             connection.execute(QUERY, first)
             thread = threading.Thread(target=import_second)
             thread.start()
-            waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            waiting = "SELECT FROM pg_locks WHERE locktype = 'relation' AND NOT granted"
             until(lambda: desk.connection("admin").execute(waiting).rowcount == 1)
         thread.join(30)
     assert len(found) == 1
