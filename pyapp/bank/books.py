@@ -127,9 +127,14 @@ class Books:
         self._db.execute("PRAGMA busy_timeout = 5000")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA cache_size = -65536")  # KiB: new references fall anywhere
         self._db.executescript(_SCHEMA)
         self._seed = seed
         self._callbacks = callbacks
+        # time never goes back here, whatever is done to the clock: what has happened stays so
+        (self._clock,) = self._db.execute(
+            "SELECT coalesce(max(received_at), 0) FROM instructions"
+        ).fetchone()
         self._dice = random.Random()  # noqa: S311  # pretended misfortune
         self.faults = Faults()
         for row in self._db.execute("SELECT body FROM faults"):
@@ -367,7 +372,7 @@ class Books:
 
     def due(self, limit: int) -> tuple[list[Callback], float]:
         """Return callbacks that are due, and in how many seconds the next one is."""
-        now = _now()
+        now = self._clock = max(self._clock, time.time_ns() // 1000)
         rows = self._db.execute(
             "SELECT * FROM callbacks WHERE due_at <= ? ORDER BY due_at, number LIMIT ?",
             [now, limit],
@@ -401,8 +406,9 @@ class Books:
     def _transaction(self) -> Iterator[int]:
         """Yield the time; what is written is durable at the end, or undone by an exception."""
         self._db.execute("BEGIN IMMEDIATE")
+        self._clock = max(self._clock, time.time_ns() // 1000)
         try:
-            yield _now()
+            yield self._clock
             self._db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.OperationalError):  # SQLite may have rolled back by itself
@@ -562,10 +568,6 @@ def _stored(row: sqlite3.Row) -> tuple[object, ...]:
 
 def _json(values: Iterable[str]) -> str:
     return msgspec.json.encode([*values]).decode()
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
 
 
 def _micros(moment: datetime) -> int:

@@ -437,6 +437,26 @@ def test_serves_on_a_socket_that_it_inherits() -> None:
             assert process.wait(30) == -signal.SIGTERM
 
 
+def test_what_it_can_not_use_is_one_line() -> None:
+    with servers.folder() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
+        file, port = str(folder / "bank.sqlite"), str(taken.getsockname()[1])
+        for environment, words in (
+            ({"SANDBOX_BANK_FILE": file, "SANDBOX_BANK_PORT": port}, "SANDBOX_BANK_PORT"),
+            ({"SANDBOX_BANK_FILE": str(folder), "SANDBOX_BANK_PORT": "0"}, "SANDBOX_BANK_FILE"),
+        ):
+            done = subprocess.run(
+                COMMAND[:-1],
+                env={**environment, "PYTHONPATH": str(ROOT)},
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+            assert words in done.stderr
+
+
 def test_a_behaviour_is_named_wherever_it_can_be_asked_for() -> None:
     assert set(get_args(wire.Name)) == set(behaviour.NAMED)
     page = (ROOT / "docs" / "sandbox.md").read_text()
