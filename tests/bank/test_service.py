@@ -295,7 +295,7 @@ def test_being_killed_in_the_middle_executes_everything_at_most_once() -> None:
         truth = bank.instructions()
         assert {ref: {item["utr"]} for ref, item in truth.items()} == utrs
         assert {item["executions"] for item in truth.values()} == {1}
-        assert {item["submissions"] > 1 for item in truth.values()} == {True}
+        assert any(item["submissions"] > 1 for item in truth.values())
 
 
 def test_forgets_everything_but_never_uses_a_utr_again() -> None:
