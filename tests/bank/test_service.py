@@ -295,7 +295,7 @@ def test_being_killed_in_the_middle_executes_everything_at_most_once() -> None:
         truth = bank.instructions()
         assert {ref: {item["utr"]} for ref, item in truth.items()} == utrs
         assert {item["executions"] for item in truth.values()} == {1}
-        assert {item["submissions"] > 1 for item in truth.values()} == {True}
+        assert any(item["submissions"] > 1 for item in truth.values())
 
 
 def test_forgets_everything_but_never_uses_a_utr_again() -> None:
@@ -435,6 +435,26 @@ def test_serves_on_a_socket_that_it_inherits() -> None:
             assert process.stdin
             process.stdin.close()
             assert process.wait(30) == -signal.SIGTERM
+
+
+def test_what_it_can_not_use_is_one_line() -> None:
+    with servers.folder() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
+        file, port = str(folder / "bank.sqlite"), str(taken.getsockname()[1])
+        for environment, words in (
+            ({"SANDBOX_BANK_FILE": file, "SANDBOX_BANK_PORT": port}, "SANDBOX_BANK_PORT"),
+            ({"SANDBOX_BANK_FILE": str(folder), "SANDBOX_BANK_PORT": "0"}, "SANDBOX_BANK_FILE"),
+        ):
+            done = subprocess.run(
+                COMMAND[:-1],
+                env={**environment, "PYTHONPATH": str(ROOT)},
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+            assert words in done.stderr
 
 
 def test_a_behaviour_is_named_wherever_it_can_be_asked_for() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -127,24 +127,28 @@ def test_nothing_of_a_call_is_logged(caplog: pytest.LogCaptureFixture, bank: Ban
 @asynccontextmanager
 async def saying(reply: bytes, *, drips: bool = False) -> AsyncIterator[Rail]:
     """Open the adapter to a server that answers everything with these bytes."""
+    calls = set[asyncio.Task[None] | None]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(reply)
-        try:
+        calls.add(asyncio.current_task())
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(reply)
             while drips:
                 writer.write(b" ")
                 await writer.drain()
                 await asyncio.sleep(0.01)
             await writer.drain()
-        except ConnectionError:
-            pass
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, open_sandbox(f"http://127.0.0.1:{port}", KEY) as rail:
-        yield rail
+    async with server:
+        async with open_sandbox(f"http://127.0.0.1:{port}", KEY) as rail:
+            yield rail
+        await asyncio.gather(*filter(None, calls))
 
 
 def ok(body: bytes, *headers: bytes) -> bytes:
