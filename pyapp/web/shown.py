@@ -34,7 +34,7 @@ KINDS: Final = {
 CASES: Final = {
     "outcome_unknown": "Outcome unknown",
     "money_to_recover": "Money to recover",
-    "contradiction": "The bank contradicted itself",
+    "contradiction": "Contradiction",
     "missing_at_bank": "Missing at the bank",
     "unknown_to_us": "Unknown to us",
     "different_amount": "Another amount",
@@ -56,6 +56,7 @@ OUTCOMES: Final = {  # what a bank may say of a payout
 RESOLUTIONS: Final = {"settle": "Settle", "fail": "Fail", "close": "Close"}
 REASONS: Final = {  # why the console shows a payout
     **CASES,
+    "contradiction": "The bank contradicted itself",
     "overdue": "Its work is overdue",
     "slow": "No answer for an hour",
     "id": "Id",

@@ -93,7 +93,8 @@ def test_open_cases_are_counted_by_kind(client: Client, owner: Connection) -> No
     name = 'payrail_open_cases{kind="unknown_to_us"}'
     before = scrape(client)[name]
     owner.execute(
-        "SELECT rail.open_case('unknown_to_us', 'sandbox', %s, NULL, NULL, 5, 'INR', 'What is it?')",
+        "SELECT rail.open_case('unknown_to_us', 'sandbox', %s, NULL, NULL, 5, 'INR',"
+        " 'What is it?')",
         [secrets.token_hex(16)],
     )
     assert scrape(client)[name] == before + 1
