@@ -238,6 +238,7 @@ WHERE p.status IN ('processing', 'settled', 'failed', 'returned');
 DROP FUNCTION IF EXISTS payrail.claim_payouts(uuid, integer, interval, text);
 DROP FUNCTION IF EXISTS payrail.due_merchants(integer);
 DROP FUNCTION IF EXISTS payrail.postpone_payouts(uuid, uuid[], text);
+DROP FUNCTION IF EXISTS payrail.throughput(integer);
 DROP FUNCTION IF EXISTS rail.record_evidence(uuid, uuid, text, text, text, text, jsonb);
 DROP VIEW IF EXISTS payrail.evidence;
 

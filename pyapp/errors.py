@@ -95,6 +95,10 @@ _TABLE: Final = (
          "Check the key's id."),
     Code("operator_not_found", "PR405", 404, "There is no such operator",
          "Check the name; payrail operator list shows them."),
+    Code("case_not_found", "PR406", 404, "There is no such case",
+         "Check the case's id; payrail.cases has them."),
+    Code("proposal_not_found", "PR407", 404, "No such proposal is waiting",
+         "It has been decided. Look at the case again."),
     # Not allowed, not even to a DBA.
     Code("append_only", "PR501", 403, "This record can only be appended to",
          "History never changes: correct it with a new entry through a door."),

@@ -52,7 +52,8 @@ GRANT EXECUTE ON FUNCTION
     payrail.daily_balances,
     payrail.daily_payouts,
     payrail.statement,
-    payrail.changes
+    payrail.changes,
+    payrail.is_under_review
 TO payrail_api;
 
 -- banks, by callback
@@ -60,7 +61,7 @@ GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;
 
 -- monitoring
 GRANT SELECT ON payrail.rails, payrail.rail_calls TO payrail_api, payrail_operator, payrail_auditor;
-GRANT EXECUTE ON FUNCTION payrail.open_payouts TO payrail_api, payrail_operator, payrail_auditor;
+GRANT EXECUTE ON FUNCTION payrail.open_payouts, payrail.open_cases TO payrail_api, payrail_operator, payrail_auditor;
 
 -- the worker
 GRANT EXECUTE ON FUNCTION

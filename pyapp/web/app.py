@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
-from pyapp.web import callbacks, console, dashboard, metrics, openapi, pages
+from pyapp.web import banks, callbacks, console, dashboard, metrics, openapi, pages
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
 from pyapp.web.live import Hub
@@ -86,7 +86,7 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
     if settings.console:
-        for page in console.VIEWS:
+        for page in (*console.VIEWS, *banks.VIEWS):
             paths[page.path][page.method] = page
         paths["/ops/sign-in"] = {"GET": console.ask_who, "POST": console.sign_in}
     return paths

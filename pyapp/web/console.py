@@ -96,7 +96,7 @@ class Visit:
         """The console's connections."""
         return self.office.db
 
-    def id(self, name: Literal["merchant_id", "payout_id"]) -> UUID:
+    def id(self, name: Literal["merchant_id", "payout_id", "case_id"]) -> UUID:
         """Return an id of the path."""
         return decode.uuid(self.request.path_params[name], name.replace("_id", "_not_found"))
 
@@ -183,13 +183,23 @@ async def overview(visit: Visit) -> Response:
         totals=await doors.totals(visit.db),
         under_way=await doors.open_payouts(visit.db),
         work=await doors.work(visit.db),
+        rails=await doors.rails(visit.db),
+        cases=sum(one.cases for one in await doors.open_cases(visit.db)),
         troubled=f"{_MOST} or more" if len(troubled) == _MOST else len(troubled),
         audit=visit.office.audit,
         minutes=minutes,
         bars=shown.stack([(m.settled, m.failed, m.under_way) for m in minutes], 150),
         most=max((m.settled + m.failed + m.under_way for m in minutes), default=0),
+        times=shown.stack([_times(minute) for minute in minutes], 150),
+        slowest=max((m.p95_seconds for m in minutes if m.p95_seconds is not None), default=None),
         clock=datetime.now(UTC),
     )
+
+
+def _times(minute: doors.Throughput) -> tuple[int, int]:
+    """Return the median, and by how much the 95th percentile is above it, in ms."""
+    half, most = ((one or 0) * 1000 for one in (minute.median_seconds, minute.p95_seconds))
+    return round(half), round(most) - round(half)
 
 
 async def _throughput(visit: Visit) -> list[doors.Throughput]:
@@ -214,7 +224,7 @@ async def merchants(visit: Visit) -> Response:
         "ops-merchants.html",
         merchants=found[: query.limit],
         typed=typed,
-        more=_more("/ops/merchants", found, query.limit, "merchant_id", q=typed),
+        more=older("/ops/merchants", found, query.limit, "merchant_id", q=typed),
     )
 
 
@@ -227,7 +237,7 @@ async def _merchant(
     visit: Visit, form: Mapping[str, str], errors: Mapping[str, str], *, status: int = 200
 ) -> Response:
     merchant_id = visit.id("merchant_id")
-    found = await _known(visit, merchant_id)
+    found = await known(visit, merchant_id)
     (balance,) = [
         one for one in await doors.balances(visit.db, merchant_id) if one.currency == "INR"
     ]
@@ -238,7 +248,7 @@ async def _merchant(
         home=f"/ops/merchants/{merchant_id}",
         balance=balance,
         payouts=_decoded(await doors.payouts(visit.db, merchant_id, limit=_LATEST)),
-        entries=await _entries(visit, merchant_id),
+        entries=await entries(visit, merchant_id),
         keys=await doors.api_keys(visit.db, merchant_id),
         accounts=_decoded(await doors.bank_accounts(visit.db, merchant_id, limit=100)),
         form={"amount": "", "reference": ""} | dict(form),
@@ -261,14 +271,16 @@ async def _credited(visit: Visit, merchant_id: UUID) -> list[Any]:
     return [entry for entry in found if entry["seq"] == int(seq)]
 
 
-async def _known(visit: Visit, merchant_id: UUID) -> doors.Merchant:
+async def known(visit: Visit, merchant_id: UUID) -> doors.Merchant:
+    """Return a merchant that has to be there."""
     found = await doors.merchants(visit.db, merchant_id=merchant_id)
     if not found:
         raise Problem("merchant_not_found")
     return found[0]
 
 
-async def _entries(visit: Visit, merchant_id: UUID, **filters: object) -> list[Any]:
+async def entries(visit: Visit, merchant_id: UUID, **filters: object) -> list[Any]:
+    """Return the newest ledger entries of a merchant."""
     given = {"currency": "INR", **filters}
     return _decoded(await doors.ledger_entries(visit.db, merchant_id, limit=_LATEST, filters=given))
 
@@ -308,14 +320,28 @@ async def payout(visit: Visit) -> Response:
         raise Problem("payout_not_found")
     return visit.page(
         "ops-payout.html",
-        merchant=await _known(visit, merchant_id),
-        home=f"/ops/merchants/{merchant_id}",
+        merchant=await known(visit, merchant_id),
         payout=msgspec.json.decode(body),
         row=row,
-        evidence=await doors.evidence(visit.db, merchant_id, payout_id),
-        entries=(await _entries(visit, merchant_id, payout_id=payout_id))[::-1],
+        cases=(await doors.payout_cases(visit.db, merchant_id, payout_id))[::-1],
         clock=datetime.now(UTC),
+        **await told(visit, merchant_id, payout_id),
     )
+
+
+async def told(visit: Visit, merchant_id: UUID, payout_id: UUID) -> dict[str, Any]:
+    """Return what pages show of how a payout went: at the bank, and in the ledger."""
+    attempts = await doors.attempts(visit.db, merchant_id, payout_id)
+    return {
+        "home": f"/ops/merchants/{merchant_id}",
+        "attempts": attempts,
+        "evidence": await doors.evidence(visit.db, merchant_id, payout_id),
+        # nobody has heard of what was never sent
+        "notices": await doors.notices(visit.db, attempts[0].rail, payout_id.hex)
+        if attempts
+        else [],
+        "entries": (await entries(visit, merchant_id, payout_id=payout_id))[::-1],
+    }
 
 
 async def actions(visit: Visit) -> Response:
@@ -326,17 +352,19 @@ async def actions(visit: Visit) -> Response:
     return visit.page(
         "ops-actions.html",
         actions=found[: query.limit],
-        more=_more("/ops/actions", found, query.limit, "action_id"),
+        more=older("/ops/actions", found, query.limit, "action_id"),
     )
 
 
-def _more(path: str, found: list[Any], limit: int, key: str, **given: str) -> str | None:
+def older(
+    path: str, found: list[Any], limit: int, key: str, **given: str | list[str]
+) -> str | None:
     """Return where the next page is, if there is one."""
     if len(found) <= limit:
         return None
     cursor = decode.write_cursor(getattr(found[limit - 1], key))
     given |= {"limit": str(limit), "cursor": cursor}
-    return f"{path}?{urlencode({name: text for name, text in given.items() if text})}"
+    return f"{path}?{urlencode({name: text for name, text in given.items() if text}, doseq=True)}"
 
 
 # --------------------------------------------------------------------------------------- auditing
@@ -386,7 +414,7 @@ async def check_credit(visit: Visit) -> Response:
     amount = shown.paise(form["amount"])
     if amount is None:
         return await _merchant(visit, form, _NO_AMOUNT, status=422)
-    found = await _known(visit, visit.id("merchant_id"))
+    found = await known(visit, visit.id("merchant_id"))
     return visit.page("ops-credit.html", merchant=found, amount=amount, form=form)
 
 

@@ -22,7 +22,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from pyapp import doors, reset
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
-from pyapp.web import decode, pages, session, shown
+from pyapp.web import decode, pages, session, shown, timeline
 from pyapp.web.live import Hub
 from pyapp.web.session import Session
 from pyapp.web.types import Kind, Page, Status
@@ -211,11 +211,22 @@ async def payout(visit: Visit) -> Response:
     payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
     now = await _now(visit)
     body = await doors.payout(visit.db, visit.merchant_id, payout_id)
-    if body is None:
+    row = await doors.operated_payout(visit.db, visit.merchant_id, payout_id)
+    if body is None or row is None:
         raise Problem("payout_not_found")
+    found = msgspec.json.decode(body)
+    attempts = await doors.attempts(visit.db, visit.merchant_id, payout_id)
+    evidence = await doors.evidence(visit.db, visit.merchant_id, payout_id)
     entries = await _entries(visit, limit=10, payout_id=payout_id)
+    open_still = found["status"] == "processing"
     return visit.page(
-        "payout.html", now=now, payout=msgspec.json.decode(body), entries=entries[::-1]
+        "payout.html",
+        now=now,
+        payout=found,
+        steps=timeline.steps(found, row, attempts, evidence),
+        again=row.next_action_at if open_still else None,
+        checking=open_still and await doors.is_under_review(visit.db, visit.merchant_id, payout_id),
+        entries=entries[::-1],
     )
 
 

@@ -1,4 +1,7 @@
-"""What Prometheus scrapes at `/metrics`: this process's requests, and the work under way.
+"""What Prometheus scrapes at `/metrics`: this process's requests, the work under way, the banks.
+
+Calls to banks are made by workers and counted in the database by the minute; the last whole minute
+is one read however old the books are, and the same in every process.
 
 https://prometheus.io/docs/practices/naming/. No label names a merchant, an id or a path as typed.
 """
@@ -12,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pyapp import doors
+from pyapp.web import shown
 
 _MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST")
@@ -37,6 +41,30 @@ _UNANSWERED: Final = Gauge(
 _OVERDUE: Final = Gauge(
     "payrail_overdue_seconds", "How long the oldest due work has waited", registry=_REGISTRY
 )
+_CALLS: Final = Gauge(
+    "payrail_rail_calls",
+    "Calls to a bank in the last whole minute",
+    labelnames=("rail", "action"),
+    registry=_REGISTRY,
+)
+_FAILED: Final = Gauge(
+    "payrail_rail_failed_calls",
+    "Calls to a bank in the last whole minute that had no answer",
+    labelnames=("rail", "action"),
+    registry=_REGISTRY,
+)
+_BREAKER: Final = Gauge(
+    "payrail_rail_breaker_open",
+    "Whether nothing new is sent to a bank (1), or it is (0)",
+    labelnames=("rail",),
+    registry=_REGISTRY,
+)
+_CASES: Final = Gauge(
+    "payrail_open_cases",
+    "Cases that people have to decide",
+    labelnames=("kind",),
+    registry=_REGISTRY,
+)
 
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
@@ -47,10 +75,19 @@ def count(method: str, route: str, status: int, seconds: float) -> None:
 
 async def show(request: Request) -> Response:
     """Answer a scrape."""
-    found = await doors.open_payouts(request.app.state.db)
+    db = request.app.state.db
+    found = await doors.open_payouts(db)
     for row in found:
         _OPEN.labels(row.status).set(row.payouts)
     _UNANSWERED.set(sum(row.unanswered for row in found))
     _OVERDUE.set(max((row.overdue_seconds for row in found), default=0))
+    for calls in await doors.rail_calls(db):
+        _CALLS.labels(calls.rail, calls.action).set(calls.calls)
+        _FAILED.labels(calls.rail, calls.action).set(calls.failed)
+    for rail in await doors.rails(db):
+        _BREAKER.labels(rail.rail).set(rail.breaker == "open")
+    cases = {one.kind: one.cases for one in await doors.open_cases(db)}
+    for kind in shown.CASES:
+        _CASES.labels(kind).set(cases.get(kind, 0))
     _READERS.set(request.app.state.hub.pages())
     return Response(generate_latest(_REGISTRY), media_type=_MEDIA)

@@ -27,6 +27,10 @@ TEMPLATES.filters |= {
 TEMPLATES.globals |= {
     "STATUSES": shown.STATUSES,
     "KINDS": shown.KINDS,
+    "CASES": shown.CASES,
+    "RESULTS": shown.RESULTS,
+    "OUTCOMES": shown.OUTCOMES,
+    "RESOLUTIONS": shown.RESOLUTIONS,
     "REASONS": shown.REASONS,
     "ACTIONS": shown.ACTIONS,
 }

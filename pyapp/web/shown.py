@@ -31,8 +31,33 @@ KINDS: Final = {
     "release": "Released",
     "return": "Returned by the bank",
 }
+CASES: Final = {
+    "outcome_unknown": "Outcome unknown",
+    "money_to_recover": "Money to recover",
+    "contradiction": "Contradiction",
+    "missing_at_bank": "Missing at the bank",
+    "unknown_to_us": "Unknown to us",
+    "booked_twice": "Booked twice",
+    "different_amount": "Another amount",
+    "different_outcome": "Another outcome",
+}
+RESULTS: Final = {  # of a bank's booking beside ours
+    "matched": "Matched",
+    **{kind: CASES[kind] for kind in [*CASES][3:]},
+}
+OUTCOMES: Final = {  # what a bank may say of a payout
+    "paid": "Paid",
+    "refused": "Refused",
+    "returned": "Returned",
+    "pending": "Working on it",
+    "not_found": "Not found",
+    "not_sent": "Never sent",
+    "unknown": "No clear answer",
+}
+RESOLUTIONS: Final = {"settle": "Settle", "fail": "Fail", "close": "Close"}
 REASONS: Final = {  # why the console shows a payout
-    "contradicted": "The bank contradicted itself",
+    **CASES,
+    "contradiction": "The bank contradicted itself",
     "overdue": "Its work is overdue",
     "slow": "No answer for an hour",
     "id": "Id",
@@ -46,6 +71,9 @@ ACTIONS: Final = {
     "operator_disabled": "Operator disabled",
     "signed_in": "Signed in",
     "merchant_credited": "Merchant credited",
+    "resolution_proposed": "Resolution proposed",
+    "resolution_confirmed": "Resolution confirmed",
+    "resolution_rejected": "Resolution rejected",
 }
 
 

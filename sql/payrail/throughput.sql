@@ -1,7 +1,10 @@
 -- Promises: how the payouts requested in each of the last minutes stand now, of all merchants together, oldest first, minutes without any
--- included. A payout's id tells when it was made, so only those minutes are read, merchant by merchant.
+-- included; and after how long half of those that are settled were, and 95 of 100. A payout's id tells when it was made, so only those
+-- minutes are read, merchant by merchant.
 CREATE OR REPLACE FUNCTION payrail.throughput(p_minutes integer DEFAULT 60)
-RETURNS TABLE (minute timestamptz, settled bigint, failed bigint, under_way bigint)
+RETURNS TABLE (
+    minute timestamptz, settled bigint, failed bigint, under_way bigint, median_seconds double precision, p95_seconds double precision
+)
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
@@ -18,34 +21,40 @@ BEGIN
     WITH made AS (
         SELECT
             date_trunc('minute', p.created_at) AS minute,
-            p.status,
-            count(*) AS payouts
+            count(*) FILTER (WHERE p.status = 'settled') AS settled,
+            count(*) FILTER (WHERE p.status IN ('failed', 'returned', 'cancelled')) AS failed,
+            count(*) FILTER (WHERE p.status IN ('pending', 'processing')) AS under_way,
+            percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
+                ORDER BY extract(EPOCH FROM p.settled_at - p.created_at)::double precision
+            ) AS seconds
         FROM merchant.merchants m
         CROSS JOIN LATERAL (
             SELECT
                 o.created_at,
+                o.settled_at,
                 o.status
             FROM payout.payouts o
             WHERE o.merchant_id = m.merchant_id AND o.payout_id >= v_first_id
         ) p
-        GROUP BY 1, 2
+        GROUP BY 1
     )
 
     SELECT
         d.minute,
-        coalesce(sum(a.payouts) FILTER (WHERE a.status = 'settled'), 0)::bigint,
-        coalesce(sum(a.payouts) FILTER (WHERE a.status IN ('failed', 'returned', 'cancelled')), 0)::bigint,
-        coalesce(sum(a.payouts) FILTER (WHERE a.status IN ('pending', 'processing')), 0)::bigint
+        coalesce(a.settled, 0),
+        coalesce(a.failed, 0),
+        coalesce(a.under_way, 0),
+        a.seconds[1],
+        a.seconds[2]
     FROM (
         SELECT date_trunc('minute', now()) - make_interval(mins => n) AS minute
         FROM generate_series(v_minutes - 1, 0, -1) n
     ) d
     LEFT JOIN made a ON d.minute = a.minute
-    GROUP BY d.minute
     ORDER BY d.minute;
 END
 $$;
 
 COMMENT ON FUNCTION payrail.throughput IS
 'How many payouts requested in each of the last p_minutes minutes (at most a day) are settled, failed (or cancelled, or returned) or
-under way, of all merchants.';
+under way, of all merchants; and the median and the 95th percentile of the seconds from request to settlement.';

@@ -51,6 +51,7 @@ ABOUT_ALL = {
     "close_session",
     "changes",
     "open_payouts",
+    "open_cases",
     "due_merchants",
     "create_merchant",
     "audit_report",
@@ -361,7 +362,7 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
         "payrail.authenticate",  # looks the merchant up
         "payrail.due_merchants",  # finds them all
         # these count or look through them all
-        *(f"payrail.{name}" for name in ("open_payouts", "work", "throughput")),
+        *(f"payrail.{name}" for name in ("open_payouts", "open_cases", "work", "throughput")),
         *(f"payrail.{name}" for name in ("find_payouts", "troubled_payouts")),
         "payrail.changes",  # looks at several that were asked for
         *(f"payrail.{verb}_session" for verb in ("open", "resume", "close")),  # look it up, too

@@ -468,17 +468,26 @@ def test_the_payouts_of_a_minute_are_those_requested_in_it(own_desk: Desk, minut
     last = rows[-1]["minute"]
     assert [row["minute"] for row in rows] == [last - n * MINUTE for n in range(minutes)][::-1]
     for row in rows:
-        within = [
-            one["status"]
-            for one in made
-            if row["minute"] <= one["created_at"] < row["minute"] + MINUTE
-        ]
+        then = [one for one in made if row["minute"] <= one["created_at"] < row["minute"] + MINUTE]
+        within = [one["status"] for one in then]
+        times = sorted(one["settled_at"] - one["created_at"] for one in then if one["settled_at"])
+        assert within_reach(times, 0.5, row.pop("median_seconds"))
+        assert within_reach(times, 0.95, row.pop("p95_seconds"))
         assert row == {
             "minute": row["minute"],
             "settled": within.count("settled"),
             "failed": sum(within.count(one) for one in ("failed", "returned", "cancelled")),
             "under_way": sum(within.count(one) for one in ("pending", "processing")),
         }
+
+
+def within_reach(times: list[timedelta], part: float, seconds: float | None) -> bool:
+    """Tell whether so many are below, between the two nearest that there are."""
+    if seconds is None or not times:
+        return seconds is None and not times
+    place = part * (len(times) - 1)
+    low, high = (times[number].total_seconds() for number in (int(place), -int(-place // 1)))
+    return low - 1e-6 <= seconds <= high + 1e-6
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 0), (-1, 0), (1440, 1440), (10**9, 1440)])

@@ -65,7 +65,9 @@ FUNCTIONS = {
     "payrail.daily_payouts": API,
     "payrail.statement": API,
     "payrail.changes": API,
+    "payrail.is_under_review": API,
     "payrail.open_payouts": READERS,
+    "payrail.open_cases": READERS,
     "ledger.position_at": NOBODY,
     # the worker
     "payrail.due_merchants": WORKER | OPERATOR,

@@ -32,7 +32,10 @@ from tests.web.visitor import Page, Visitor
 COOKIE = "__Host-payrail-ops"
 PASSWORD = "correct horse battery"
 DIGEST = passwords.digest(PASSWORD)
-PAGES = ("/ops", "/ops/merchants", "/ops/payouts", "/ops/audit", "/ops/actions")
+PAGES = (
+    *("/ops", "/ops/merchants", "/ops/payouts", "/ops/cases", "/ops/rails", "/ops/reports"),
+    *("/ops/audit", "/ops/actions"),
+)
 REFUSED = "The name or the password is wrong, or there were too many tries."
 
 
@@ -434,7 +437,8 @@ def rupees(paise: int) -> str:
 
 def under_way(asha: Operator) -> int:
     """Return how many payouts of the last hour are under way, as the table says."""
-    cells = re.findall(r'<td class="number">(\d+)</td></tr>', asha.get("/ops").html)
+    table = asha.get("/ops").html.partition('aria-label="Payouts by minute"')[2]
+    cells = re.findall(r'<td class="number">(\d+)</td></tr>', table)
     assert len(cells) == 60
     return sum(map(int, cells))
 
@@ -514,6 +518,7 @@ def test_what_needs_attention_is_listed_with_why(
     detail = asha.get(at(desk, "payouts", contradicted)).text
     assert "The bank contradicted itself." in detail
     assert "Contradicts" in detail
+    assert "Go to the case" in detail
 
 
 @contextmanager

@@ -687,8 +687,8 @@ def test_a_failed_payout_says_why(visitor: Visitor, fail: Callable[[Client, str]
     text = visitor.get(f"/payouts/{payout_id}").text
     assert details["description"] in text
     assert details["next_step"] in text
-    assert "Pending" in text
-    assert "Processing" in text
+    assert "Requested" in text
+    assert "Sent to the bank" in text
     assert "Held for a payout ₹30.00" in text
     assert "Released ₹30.00" in text
 

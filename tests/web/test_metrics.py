@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 
 import psycopg
@@ -56,12 +57,52 @@ def test_open_payouts_are_counted(
     assert scrape(client)["payrail_overdue_seconds"] > 0
     claim(client)
     worker.execute(
-        "SELECT payrail.postpone_payouts(%s, %s::uuid[])",
+        "SELECT payrail.record_answers(%s, ARRAY(SELECT ROW(p, 'unknown', NULL, NULL, NULL, NULL,"
+        " 1)::payrail.bank_answer FROM unnest(%s::uuid[]) p))",
         [client.merchant_id, made],
     )
     after = scrape(client)
     assert after['payrail_open_payouts{status="processing"}'] >= 3
     assert after["payrail_unanswered_payouts"] >= before["payrail_unanswered_payouts"] + 3
+
+
+def test_calls_to_banks_are_those_of_the_last_whole_minute(
+    client: Client, worker: Connection, owner: Connection
+) -> None:
+    bank = f"b{secrets.token_hex(4)}"
+    label = f'rail="{bank}"'
+    worker.execute("SELECT payrail.declare_rail(%s, TRUE, TRUE, 1, '1 hour')", [bank])
+    worker.execute("SELECT payrail.report_calls(%s, 'submit', 5, 5, 5, '1 second')", [bank])
+    found = scrape(client)
+    assert found[f"payrail_rail_breaker_open{{{label}}}"] == 1
+    assert found[f'payrail_rail_calls{{action="submit",{label}}}'] == 0
+    owner.execute(
+        "UPDATE rail.calls SET minute = date_trunc('minute', now()) - INTERVAL '1 minute'"
+        " WHERE rail = %s",
+        [bank],
+    )
+    found = scrape(client)
+    assert found[f'payrail_rail_calls{{action="submit",{label}}}'] == 5
+    assert found[f'payrail_rail_failed_calls{{action="submit",{label}}}'] == 5
+    assert found[f'payrail_rail_calls{{action="enquire",{label}}}'] == 0
+    worker.execute("SELECT payrail.report_calls(%s, 'submit', 1, 0, 1, '1 second')", [bank])
+    assert scrape(client)[f"payrail_rail_breaker_open{{{label}}}"] == 0
+
+
+def test_open_cases_are_counted_by_kind(client: Client, owner: Connection) -> None:
+    name = 'payrail_open_cases{kind="unknown_to_us"}'
+    before = scrape(client)[name]
+    owner.execute(
+        "SELECT rail.open_case('unknown_to_us', 'sandbox', %s, NULL, NULL, 5, 'INR',"
+        " 'What is it?')",
+        [secrets.token_hex(16)],
+    )
+    assert scrape(client)[name] == before + 1
+    owner.execute(
+        "UPDATE rail.cases SET closed_at = now(), closed_by = 'x', resolution = 'y'"
+        " WHERE detail = 'What is it?'"
+    )
+    assert scrape(client)[name] <= before
 
 
 def test_it_is_what_prometheus_reads(client: Client) -> None:
@@ -72,6 +113,10 @@ def test_it_is_what_prometheus_reads(client: Client) -> None:
         "payrail_open_payouts",
         "payrail_unanswered_payouts",
         "payrail_overdue_seconds",
+        "payrail_rail_calls",
+        "payrail_rail_failed_calls",
+        "payrail_rail_breaker_open",
+        "payrail_open_cases",
     } <= names
 
 

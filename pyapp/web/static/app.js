@@ -69,6 +69,14 @@ async function replacePayout(whole) {
   if (!fresh) return;
   tellTimes(fresh);
   keepingFocus(() => whole.replaceWith(fresh));
+  askAgain(fresh);
+}
+
+// What a bank says that ends nothing is no news; it is looked for when the bank has been asked again.
+function askAgain(whole) {
+  if (!whole?.dataset.again) return;
+  const wait = Date.parse(whole.dataset.again) - Date.now() + 1000;
+  setTimeout(() => { if (whole.isConnected) reloadPayout(whole); }, Math.min(Math.max(wait, 5000), 600_000));
 }
 
 function listen(since) {
@@ -116,4 +124,5 @@ addEventListener("pageshow", (event) => { if (event.persisted) location.reload()
 
 tellTimes();
 setInterval(tellTimes, 10_000);
+askAgain(document.querySelector("[data-whole]"));
 if (document.body.dataset.since) listen(document.body.dataset.since);

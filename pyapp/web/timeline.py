@@ -1,0 +1,109 @@
+"""How a payout went, as its merchant is told: without a bank's own words or a worker's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final
+
+from pyapp import doors
+from pyapp.web import shown
+
+_SAID: Final = {
+    "pending": "The bank has it and is working on it",
+    "not_found": "The bank has not seen it so far",
+    "not_sent": "The bank could not be reached, nothing was sent",
+    "unknown": "The bank has not answered",
+}
+_ENDS: Final = frozenset({"settled", "failed", "cancelled", "returned"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened; `status` is the payout's after it."""
+
+    status: str
+    at: datetime
+    title: str
+    note: str = ""
+
+
+def steps(
+    payout: Mapping[str, Any],
+    row: doors.Payout,
+    attempts: Sequence[doors.Attempt],
+    evidence: Sequence[doors.Evidence],
+) -> list[Step]:
+    """Return what happened to a payout, oldest first, and in the last step what happens next.
+
+    `payout` is as the API shows it, with its history.
+    """
+    ended = [shown.moment(one["at"]) for one in payout["history"] if one["to"] in _ENDS]
+    open_answers = [
+        one
+        for one in evidence
+        if one.effect == "noted"
+        and one.outcome in _SAID
+        and (not ended or one.recorded_at < ended[0])
+    ]
+    found = [
+        *_changes(payout, attempts),
+        *_sendings(attempts, {one.attempt for one in evidence if one.outcome == "not_sent"}),
+        *(Step("processing", one.recorded_at, _SAID[one.outcome]) for one in open_answers),
+    ]
+    told = [_together([*same]) for _, same in groupby(sorted(found, key=_when), key=_title)]
+    # what has been taken up again is not waiting
+    waits = row.status in {"pending", "processing"} and any(
+        one.attempt == row.attempts for one in open_answers
+    )
+    if waits and row.next_action_at:
+        what = "send" if row.status == "pending" else "ask again"
+        told[-1] = replace(told[-1], note=f"We {what} at {shown.exactly(row.next_action_at)}.")
+    return told
+
+
+def _changes(payout: Mapping[str, Any], attempts: Sequence[doors.Attempt]) -> Iterator[Step]:
+    details = payout["status_details"] or {}
+    for change in payout["history"]:
+        status, at = change["to"], shown.moment(change["at"])
+        if status == "pending" and change["from"] is None:
+            yield Step(status, at, "Requested")
+        elif status == "processing" and not attempts:
+            yield Step(status, at, "Sent to the bank")
+        elif status == "settled":
+            yield Step(status, at, f"Paid, UTR {payout['utr']}")
+        elif status == "failed":
+            yield Step(status, at, "Failed", details.get("description") or "")
+        elif status == "cancelled":
+            yield Step(status, at, "Cancelled", change["reason"] or "")
+        elif status == "returned":
+            said = details.get("description") or details.get("rail_code")
+            yield Step(status, at, f"Sent back by the beneficiary's bank: {said}")
+
+
+def _sendings(attempts: Sequence[doors.Attempt], never_left: set[int | None]) -> Iterator[Step]:
+    sent = [one for one in attempts if one.action == "submit" and one.attempt not in never_left]
+    for number, one in enumerate(sent):
+        if number == 0:
+            yield Step("processing", one.claimed_at, "Sent to the bank")
+        else:
+            note = "Under the same reference, so that it is paid once at most."
+            yield Step("processing", one.claimed_at, "Sent to the bank again", note)
+
+
+def _together(same: list[Step]) -> Step:
+    """Return one step for several that say the same: the newest."""
+    newest = same[-1]
+    if len(same) == 1:
+        return newest
+    return replace(newest, title=f"{newest.title} ({len(same)} times)")
+
+
+def _when(step: Step) -> datetime:
+    return step.at
+
+
+def _title(step: Step) -> str:
+    return step.title
