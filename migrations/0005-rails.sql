@@ -148,13 +148,14 @@ CREATE INDEX events_by_time ON webhook.events USING brin (created_at);
 
 -- rail: what people decide -------------------------------------------------------------------------------
 
--- What no rule can decide: it stays open until two operators have resolved it, or the bank has.
+-- What no rule can decide: it stays open until two operators have resolved it, or the bank has. booking says which one of the
+-- bank's it is about, if it is about one: by the bank's reference, or, where one payout has one of a kind, by its kind.
 CREATE TABLE rail.cases (
     case_id uuid PRIMARY KEY DEFAULT uuidv7(),
     kind text NOT NULL CONSTRAINT case_kind_known CHECK (
         kind IN (
             'outcome_unknown', 'money_to_recover', 'contradiction',
-            'missing_at_bank', 'unknown_to_us', 'different_amount', 'different_outcome'
+            'missing_at_bank', 'unknown_to_us', 'booked_twice', 'different_amount', 'different_outcome'
         )
     ),
     rail text NOT NULL REFERENCES rail.rails,
@@ -162,6 +163,7 @@ CREATE TABLE rail.cases (
     merchant_id uuid,
     payout_id uuid,
     report_id uuid REFERENCES rail.reports,
+    booking text,
     amount ledger.amount,
     currency text,
     detail text NOT NULL,
@@ -172,7 +174,7 @@ CREATE TABLE rail.cases (
     CONSTRAINT closed_by_somebody CHECK (num_nonnulls(closed_at, closed_by, resolution) IN (0, 3))
 );
 
-CREATE UNIQUE INDEX cases_open_once ON rail.cases (merchant_id, payout_id, rail, rail_ref, kind) NULLS NOT DISTINCT
+CREATE UNIQUE INDEX cases_open_once ON rail.cases (merchant_id, payout_id, rail, rail_ref, kind, booking) NULLS NOT DISTINCT
 WHERE closed_at IS NULL;
 
 CREATE INDEX cases_open ON rail.cases (payout_id)

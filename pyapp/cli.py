@@ -22,10 +22,12 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 from uuid import UUID
 
@@ -34,7 +36,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
-from pyapp import database, demo, doors, embedded, migrate, passwords, reset, settings
+from pyapp import database, demo, doors, embedded, migrate, passwords, reports, reset, settings
 from pyapp.errors import CATALOG, problem_of
 from pyapp.settings import ROLES, Settings
 from pyapp.tables import Record, details, table
@@ -47,6 +49,13 @@ _PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr
 _KEY: Final = ("api_key_id", "prefix", "name", "scopes", "expires_at", "revoked_at", "last_used_at")
 _OPERATOR: Final = ("name", "created_at", "disabled_at")
 _ACCOUNT: Final = ("id", "holder_name", "account_number", "ifsc", "rail", "archived_at")
+_RAIL: Final = ("rail", "breaker", "failures", "trial_at", "succeeded_at", "failed_at", "error")
+_CASE: Final = ("case_id", "kind", "amount", "rail_ref", "merchant_name", "status", "opened_at")
+_DIFFERENCE: Final = (
+    *("line", "result", "kind", "rail_ref", "status"),
+    *("amount", "bank_amount", "utr", "bank_utr"),
+)
+_PATIENT: Final = "-c statement_timeout=2min"  # a report may have 100,000 lines
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 
 
@@ -89,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reset.NotADemoError,
         settings.InvalidSettingError,
         migrate.MigrationError,
+        reports.ReportError,
         embedded.EmbeddedError,
     ) as exc:
         return _fail(str(exc))
@@ -426,6 +436,105 @@ async def _audit(db: database.Pool, _: Arguments) -> Answer:
     return Answer(findings, f"{text}\n\n{verdict}{samples}", code=1 if broken else 0)
 
 
+async def _rail_list(db: database.Pool, _: Arguments) -> Answer:
+    found = [_record(rail) for rail in await doors.rails(db)]
+    return Answer(found, table(found, *_RAIL))
+
+
+async def _case_list(db: database.Pool, args: Arguments) -> Answer:
+    found = [_record(case) for case in await doors.all_cases(db, closed=args.all)]
+    more = ("closed_at", "closed_by") if args.all else ("proposed_by",)
+    return Answer(found, table(found, *_CASE, *more))
+
+
+async def _case_show(db: database.Pool, args: Arguments) -> Answer:
+    case = await doors.case(db, args.case)
+    if case is None:
+        message = f"no case {args.case}: payrail case list --all shows them"
+        raise CommandError(message)
+    attempts: list[Record] = []
+    evidence: list[Record] = []
+    if case.merchant_id and case.payout_id:
+        payout = (case.merchant_id, case.payout_id)
+        attempts = [_record(attempt) for attempt in await doors.attempts(db, *payout)]
+        evidence = [_record(said) for said in await doors.evidence(db, *payout)]
+    found = {**_record(case), "attempts": attempts, "evidence": evidence}
+    text = "\n\n".join(
+        (
+            details(
+                found,
+                *(*_CASE, "payout_id", "booking", "detail"),
+                *("proposed_by", "proposed_action", "proposed_code", "proposed_note"),
+                *("closed_at", "closed_by", "resolution"),
+            ),
+            table(attempts, "attempt", "action", "claimed_at", "send_before", "actor"),
+            table(evidence, "recorded_at", "outcome", "effect", "code", "actor"),
+        )
+    )
+    return Answer(found, text)
+
+
+async def _reconcile(db: database.Pool, args: Arguments) -> Answer:
+    content = _content(args.file)
+    report = reports.read(content, since=args.since, until=args.until)
+    if args.rail not in {rail.rail for rail in await doors.rails(db)}:
+        message = f"no rail {args.rail!r}: payrail rail list shows them"
+        raise CommandError(message)
+    imported = await doors.import_report(
+        db,
+        args.rail,
+        source="stdin" if args.file == "-" else Path(args.file).name,
+        content_hash=hashlib.sha256(content).digest(),
+        since=report.since,
+        until=report.until,
+        lines=report.lines,
+        actor=_actor(),
+    )
+    lines = await doors.reconciliation(db, imported.report_id)
+    differences = [_record(line) for line in lines if line.result != "matched"]
+    summary = _summary(lines)
+    period = (
+        f"{imported.period_from:%Y-%m-%d %H:%M:%S} until {imported.period_until:%Y-%m-%d %H:%M:%S}"
+    )
+    verdict = (
+        f"{imported.rail}, {period}: {imported.lines} lines, {len(differences) or 'no'} differences"
+    )
+    found = {"report": _record(imported), "differences": differences, "summary": summary}
+    parts = [
+        *([table(differences, *_DIFFERENCE)] if differences else []),
+        *([table(summary, "result", "count", "amount")] if summary else []),
+        verdict,
+    ]
+    return Answer(found, "\n\n".join(parts), code=1 if differences else 0)
+
+
+def _summary(lines: Sequence[doors.Booking]) -> list[Record]:
+    """Return count and sum per result and currency: the bank's amounts, ours where it has none."""
+    counts: Counter[tuple[str, str]] = Counter()
+    sums: Counter[tuple[str, str]] = Counter()
+    for line in lines:
+        group = (line.result, line.bank_currency or line.currency or "")
+        counts[group] += 1
+        sums[group] += line.bank_amount or line.amount or 0
+    return [
+        {"result": group[0], "count": counts[group], "currency": group[1], "amount": sums[group]}
+        for group in sorted(counts, key=lambda group: (group[0] != "matched", group))
+    ]
+
+
+def _content(name: str) -> bytes:
+    """Return what is in a file, or in stdin; a byte more than a report may have is enough."""
+    try:
+        if name == "-":
+            return sys.stdin.buffer.read(reports.MOST_BYTES + 1)
+        with Path(name).open("rb") as file:
+            return file.read(reports.MOST_BYTES + 1)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        message = f"the report {name!r} can not be read: {reason}"
+        raise CommandError(message) from None
+
+
 # ------------------------------------------------------------------------------------------ pieces
 
 
@@ -468,7 +577,7 @@ def _refuse(code: str, detail: str) -> NoReturn:
 
 def _explain(exc: psycopg.Error | PoolTimeout) -> str:
     """Return one line: what happened, what to do, and the code."""
-    text = " ".join(str(exc).split())
+    text = " ".join((exc.diag.message_primary or str(exc)).split())  # not the query it was in
     state = getattr(exc, "sqlstate", None) or ""
     if state in {"3F000", "42883", "42P01"} or ('role "payrail_' in text and "not exist" in text):
         return "the database is not migrated: run payrail migrate (unavailable)"
@@ -561,6 +670,21 @@ def _parser() -> _Parser:
     )
     audit = _door(_audit, "payrail_auditor", database.SNAPSHOT)
     _json(add("audit", audit, "check every invariant of the money; exit 1 if one is broken"))
+    reconcile = _add(
+        commands,
+        "reconcile",
+        _door(_reconcile, options=_PATIENT),
+        "compare a bank's report with our books; exit 1 if they differ",
+    )
+    _json(reconcile).add_argument("file", help="JSON or CSV; - is stdin")
+    reconcile.add_argument("--rail", default="sandbox", help="the bank; default: sandbox")
+    for flag, dest, text in (
+        ("--from", "since", "begin of the period (inclusive); default: as the report says"),
+        ("--until", "until", "its end (exclusive); ISO 8601, UTC unless it says otherwise"),
+    ):
+        reconcile.add_argument(flag, dest=dest, type=_instant, metavar="T", help=text)
+    _rails(_group(commands, "rail", "banks, and how they are doing"))
+    _cases(_group(commands, "case", "what people have to decide; it is done in the console"))
     _merchants(_group(commands, "merchant", "whom payouts are made for"))
     _keys(_group(commands, "key", "API keys"))
     _accounts(_group(commands, "bank-account", "where a merchant's money may go"))
@@ -610,6 +734,17 @@ def _operators(commands: Any) -> None:  # noqa: ANN401
     ):
         _json(_add(commands, name, _door(command), text)).add_argument("name")
     _json(_add(commands, "list", _door(_operator_list), "list operators"))
+
+
+def _rails(commands: Any) -> None:  # noqa: ANN401
+    _json(_add(commands, "list", _door(_rail_list), "list banks and their circuit breakers"))
+
+
+def _cases(commands: Any) -> None:  # noqa: ANN401
+    listed = _json(_add(commands, "list", _door(_case_list), "list open cases, oldest first"))
+    listed.add_argument("--all", action="store_true", help="closed ones too")
+    show = _json(_add(commands, "show", _door(_case_show), "show a case, attempts and evidence"))
+    show.add_argument("case", type=_uuid)
 
 
 def _payouts(commands: Any) -> None:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """`make demo`: all of PayRail in one terminal.
 
-The database first, then the API and a worker as child processes. Each child has a session of its
+The database first, then a sandbox bank, the API and a worker as child processes. Each child has a session of its
 own, so that Ctrl-C reaches this process alone and things stop in order, and reads a pipe whose
 other end is here: when this process is killed, the pipe ends and so do they.
 """
@@ -8,9 +8,11 @@ other end is here: when this process is killed, the pipe ends and so do they.
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import http.client
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -26,13 +28,15 @@ from psycopg.conninfo import conninfo_to_dict
 from pyapp import doors, embedded, reset, tables
 from pyapp.database import open_pool
 from pyapp.settings import ROOT, Settings
+from pyapp.web import callbacks
 
-_CHILDREN: Final = {"serve": "API", "work": "worker"}
+_CHILDREN: Final = {"sandbox-bank": "sandbox bank", "serve": "API", "work": "worker"}
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_PORT: Final = 65535
 _PATIENCE: Final = 10.0  # seconds
 _LOOK: Final = 2.0
 _OPERATOR: Final = "demo"
+_BANK_HOST: Final = "127.0.0.1"
 
 
 class DemoError(Exception):
@@ -45,14 +49,25 @@ def run(settings: Settings) -> None:
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        with embedded.running(settings):
+        with embedded.running(settings), socket.create_server((_BANK_HOST, 0)) as counter:
             again = settings.reset_data and reset.environment(settings) is not None
             (reset.reset if again else reset.create)(settings, say=lambda _: None)
             password = asyncio.run(reset.let_in(settings, _OPERATOR))
-            asyncio.run(_supervise(settings, password))
+            asyncio.run(_supervise(_with_bank(settings, counter), password, counter.fileno()))
     except KeyboardInterrupt:
         pass
     _say("\nPayRail has stopped. Its data stays: make demo goes on where it was.")
+
+
+def _with_bank(settings: Settings, counter: socket.socket) -> Settings:
+    """Return the settings with a bank that only this demo knows the key of."""
+    return replace(
+        settings,
+        sandbox_bank_url=f"http://{_BANK_HOST}:{counter.getsockname()[1]}",
+        sandbox_bank_key=secrets.token_urlsafe(16),
+        sandbox_bank_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        sandbox_callback_url=f"http://{_host(settings)}:{settings.port}{callbacks.PATH}/",
+    )
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -76,7 +91,7 @@ def _free_port(settings: Settings) -> int:
 # ---------------------------------------------------------------------------------- the processes
 
 
-async def _supervise(settings: Settings, password: str) -> None:
+async def _supervise(settings: Settings, password: str, counter: int) -> None:
     """Run the children until a signal comes; DemoError if a part ends by itself."""
     stop = asyncio.Event()
     for number in _STOP_SIGNALS:
@@ -85,7 +100,7 @@ async def _supervise(settings: Settings, password: str) -> None:
     theirs, ours = os.pipe()
     try:
         for command in _CHILDREN:
-            children.append(await _start(command, theirs, settings))  # noqa: PERF401  # one may fail
+            children.append(await _start(command, theirs, settings, counter))  # noqa: PERF401  # one may fail
         ends = [
             asyncio.create_task(stop.wait()),
             asyncio.create_task(_lost(settings)),
@@ -111,9 +126,12 @@ async def _supervise(settings: Settings, password: str) -> None:
         os.close(ours)
 
 
-async def _start(command: str, lifeline: int, settings: Settings) -> Process:
+async def _start(command: str, lifeline: int, settings: Settings, counter: int) -> Process:
+    is_bank = command == "sandbox-bank"
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pyapp", command, "--until-eof"),
+        *(("--fd", str(counter)) if is_bank else ()),
+        pass_fds=(counter,) if is_bank else (),
         stdin=lifeline,
         stderr=STDOUT,
         cwd=ROOT,
@@ -122,6 +140,10 @@ async def _start(command: str, lifeline: int, settings: Settings) -> Process:
             "PORT": str(settings.port),
             "PAYRAIL_HOME": str(settings.home),
             "CONSOLE": "1",
+            "SANDBOX_BANK_URL": settings.sandbox_bank_url or "",
+            "SANDBOX_BANK_KEY": settings.sandbox_bank_key,
+            "SANDBOX_BANK_SECRET": settings.sandbox_bank_secret,
+            "SANDBOX_CALLBACK_URL": settings.sandbox_callback_url or "",
         },
         start_new_session=True,
     )
@@ -185,9 +207,10 @@ async def _summary(settings: Settings, password: str) -> str:
                 "dashboard": f"{url}/",
                 "API": f"{url}/api/v1/",
                 "docs": f"{url}/docs/",
+                "sandbox_bank": f"{settings.sandbox_bank_url} (docs/sandbox.md)",
                 "data": _data(settings),
             },
-            *("dashboard", "API", "docs", "data"),
+            *("dashboard", "API", "docs", "sandbox_bank", "data"),
         ),
         "Operators' console (a new password at each start)": tables.details(
             {"console": f"{url}/ops/", "name": _OPERATOR, "password": password},

@@ -681,7 +681,9 @@ async def report_calls(
 
 async def receive_notices(db: Pool, rail: str, notices: Sequence[Notice]) -> list[Received]:
     """Keep what a bank said by itself, once per event; the payouts are due to be asked about."""
-    return await _door(db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices))
+    return await _door(
+        db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices)
+    )
 
 
 # ----------------------------------------------------------------------------------- for operators
@@ -888,6 +890,163 @@ async def failure_codes(db: Pool) -> list[FailureCode]:
     return await _rows(db, FailureCode, "failure_codes", "code")
 
 
+# -------------------------------------------------------------------------------- banks, and cases
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A bank's report that was imported: what it booked in a period."""
+
+    report_id: UUID
+    rail: str
+    source: str
+    period_from: datetime
+    period_until: datetime
+    imported_at: datetime
+    actor: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A line of a report against our books, or what is missing there (without `line`).
+
+    `amount` and `utr` are ours, `bank_amount` and `bank_utr` the bank's.
+    """
+
+    result: str  # matched | missing_at_bank | unknown_to_us | booked_twice | different_…
+    line: int | None
+    kind: str
+    entry_ref: str | None
+    rail_ref: str | None
+    merchant_id: UUID | None
+    payout_id: UUID | None
+    status: str | None
+    amount: int | None
+    currency: str | None
+    utr: str | None
+    bank_amount: int | None
+    bank_currency: str | None
+    bank_utr: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What people have to decide; `amount` in minor units of the currency."""
+
+    case_id: UUID
+    kind: str
+    rail: str
+    rail_ref: str | None
+    merchant_id: UUID | None
+    merchant_name: str | None
+    payout_id: UUID | None
+    status: str | None
+    amount: int | None
+    currency: str | None
+    detail: str
+    report_id: UUID | None
+    booking: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_by: str | None
+    resolution: str | None
+    proposal_id: UUID | None
+    proposed_action: str | None  # settle | fail | close
+    proposed_code: str | None
+    proposed_note: str | None
+    proposed_by: str | None
+    proposed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """A bank: its circuit breaker, how it is doing, and what it can be relied on for."""
+
+    rail: str
+    breaker: str  # closed | open: nothing new is sent before trial_at
+    failures: int
+    opened_at: datetime | None
+    trial_at: datetime | None
+    succeeded_at: datetime | None
+    failed_at: datetime | None
+    error: str | None
+    deduplicates_references: bool
+    honours_valid_until: bool
+    batch_size: int
+    finality: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One time that a worker took a payout."""
+
+    attempt: int
+    action: str  # submit | enquire
+    rail: str
+    claimed_at: datetime
+    send_before: datetime | None
+    actor: str
+
+
+async def import_report(
+    db: Pool,
+    rail: str,
+    *,
+    source: str,
+    content_hash: bytes,
+    since: datetime,
+    until: datetime,
+    lines: Sequence[ReportLine],
+    actor: str | None = None,
+) -> Report:
+    """Keep what a bank booked from `since` until before `until`; each difference becomes a case.
+
+    `content_hash` is the SHA-256 of the file: the same content again changes nothing.
+    """
+    return _one(
+        await _door(
+            db,
+            Report,
+            "import_report",
+            p_rail=rail,
+            p_source=source,
+            p_content_hash=content_hash,
+            p_from=since,
+            p_until=until,
+            p_lines=_composites(lines),
+            p_actor=actor,
+        )
+    )
+
+
+async def reconciliation(db: Pool, report_id: UUID) -> list[Booking]:
+    """Return a report against our books as they are now, by line; what is missing comes last."""
+    return await _door(db, Booking, "reconciliation", p_report_id=report_id)
+
+
+async def all_cases(db: Pool, *, closed: bool = False) -> list[Case]:
+    """Return the cases that are open, oldest first; with `closed` those that were, too."""
+    return await call(db, _ALL_CASES, {"closed": closed}, class_row(Case))
+
+
+async def case(db: Pool, case_id: UUID) -> Case | None:
+    """Return one case."""
+    return _maybe(await _rows(db, Case, "cases", "case_id", case_id=case_id))
+
+
+async def rails(db: Pool) -> list[Rail]:
+    """Return the banks by name."""
+    return await _rows(db, Rail, "rails", "rail")
+
+
+async def attempts(db: Pool, merchant_id: UUID, payout_id: UUID) -> list[Attempt]:
+    """Return each time that a worker took a payout, oldest first."""
+    return await _rows(
+        db, Attempt, "attempts", "attempt", merchant_id=merchant_id, payout_id=payout_id
+    )
+
+
 # ------------------------------------------------------------------------------------ the console
 
 
@@ -952,6 +1111,21 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+<<<<<<< HEAD
+=======
+class Evidence:
+    """What was said about a payout's outcome, by whom, and whether it was applied."""
+
+    outcome: str
+    effect: str
+    code: str | None
+    actor: str
+    recorded_at: datetime
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+>>>>>>> origin/rails
 class Account:
     """A merchant with its balance in INR."""
 
@@ -1511,6 +1685,13 @@ async def _detail(db: Pool, view: _View, merchant_id: UUID, key: object) -> str 
 def _columns(row: type[Row]) -> LiteralString:
     names: list[LiteralString] = [column.name for column in fields(cast("type[Any]", row))]
     return ", ".join(names)
+
+
+_ALL_CASES: Final = (
+    SQL("SELECT {} FROM payrail.cases WHERE closed_at IS NULL OR %(closed)s ORDER BY case_id")
+    .format(SQL(_columns(Case)))
+    .as_bytes()
+)
 
 
 @cache

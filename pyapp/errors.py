@@ -120,6 +120,8 @@ _TABLE: Final = (
     # The shell's own.
     Code("unauthorized", None, 401, "A valid API key is needed",
          "Send the header Authorization: Api-Key <key> with a key that is not expired or revoked."),
+    Code("callback_unverified", None, 401, "The callback is not the bank's",
+         "Sign it as Standard Webhooks says, with the secret of both sides; nothing was kept."),
     Code("forbidden", None, 403, "The API key may not do this",
          "Use a key that has the scope named in the detail."),
     Code("not_found", None, 404, "There is nothing at this address",

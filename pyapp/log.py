@@ -22,8 +22,9 @@ def setup(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line() if sys.stderr.isatty() else _Json())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # The pool tells at INFO of every connection it lends.
-    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
+    # At INFO the pool tells of every connection it lends, and httpx of every call.
+    for name in ("psycopg.pool", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:

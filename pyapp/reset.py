@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, LiteralString
 from uuid import UUID
@@ -14,6 +15,7 @@ import psycopg
 from psycopg import errors, sql
 
 from pyapp import doors, passwords
+from pyapp.bank.books import Books
 from pyapp.database import Pool, open_pool
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
@@ -116,6 +118,9 @@ def reset(settings: Settings, *, say: Callable[[str], None] = print) -> None:
             guard.execute(_HANG_UP)
         except errors.InsufficientPrivilege:  # an administrator who is no superuser
             say("restart the API and the workers: you may not end their connections")
+    if settings.sandbox_bank_file.exists():
+        with closing(Books(settings.sandbox_bank_file, seed=0, callbacks=False)) as books:
+            books.forget()
     create(settings, say=say)
 
 

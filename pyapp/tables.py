@@ -10,7 +10,12 @@ from tabulate import tabulate
 Record = Mapping[str, Any]
 
 _EXPONENTS: Final = {"INR": 2}  # ISO 4217: digits of the minor unit, as in ledger.currencies
-_AMOUNTS: Final = frozenset({"amount", "available", "held"})
+_AMOUNTS: Final = {  # where the currency is
+    "amount": "currency",
+    "available": "currency",
+    "held": "currency",
+    "bank_amount": "bank_currency",
+}
 
 
 def money(currency: str, amount: int) -> str:
@@ -50,7 +55,7 @@ def _cell(record: Record, field: str) -> str:
     if value is None:
         return ""
     if field in _AMOUNTS:
-        return money(record["currency"], value)
+        return money(record[_AMOUNTS[field]], value)
     if field.endswith("_at"):
         return f"{value[:10]} {value[11:19]}"  # RFC 3339, in UTC
     text = " ".join(value) if isinstance(value, list) else str(value)

@@ -41,8 +41,8 @@ class Bank:
         """What workers and the API need to know of it."""
         return {
             "SANDBOX_BANK_URL": self.url,
-            "SANDBOX_BANK_KEY": KEY,
-            "SANDBOX_BANK_SECRET": SECRET,
+            "SANDBOX_BANK_KEY": self.settings["SANDBOX_BANK_KEY"],
+            "SANDBOX_BANK_SECRET": self.settings["SANDBOX_BANK_SECRET"],
         }
 
     def start(self) -> None:
@@ -109,12 +109,13 @@ class Bank:
 @contextmanager
 def bank(**settings: str) -> Iterator[Bank]:
     """Run a bank; `settings` are environment variables, such as SANDBOX_CALLBACK_URL."""
+    settings = {"SANDBOX_BANK_KEY": KEY, "SANDBOX_BANK_SECRET": SECRET, **settings}
     with (
         servers.folder() as folder,
         servers.port() as port,
         httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
-            headers={"Authorization": f"Bearer {settings.get('SANDBOX_BANK_KEY', KEY)}"},
+            headers={"Authorization": f"Bearer {settings['SANDBOX_BANK_KEY']}"},
             timeout=60,
             trust_env=False,
         ) as client,

@@ -23,6 +23,8 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from pyapp.embedded import Server
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
+from tests import banks
+from tests.banks import Bank
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108
 _ROOM: Final = 2**30
@@ -127,6 +129,15 @@ def shared_database(template: Any) -> Iterator[Database]:
         maintenance_dbname=template.maintenance_dbname,
     ):
         yield Database(Settings(database_url=_SERVER.conninfo(name)))
+
+
+@pytest.fixture(scope="session")
+def bank() -> Iterator[Bank]:
+    """The sandbox bank of this test process; its child processes find it by the environment."""
+    with banks.bank() as made, pytest.MonkeyPatch.context() as patch:
+        for name, value in made.env.items():
+            patch.setenv(name, value)
+        yield made
 
 
 def new_merchant(database: Database, paise: int = 10_000, name: str = "Tiny Studio") -> Merchant:

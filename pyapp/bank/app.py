@@ -79,7 +79,7 @@ def create_app(settings: Settings, books: Books) -> Starlette:
 
         return Route(path, answer, methods=[method])
 
-    return Starlette(
+    app = Starlette(
         routes=[
             guarded("/v1/instructions", _submit, "POST"),
             guarded("/v1/enquiries", _enquire, "POST"),
@@ -103,6 +103,8 @@ def create_app(settings: Settings, books: Books) -> Starlette:
             Exception: _refuse,
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 # ------------------------------------------------------------------------------- what PayRail calls
@@ -279,7 +281,8 @@ async def _refuse(_: Request, exc: Exception) -> Response:
         challenge = {"WWW-Authenticate": "Bearer"} if exc.status == 401 else None  # noqa: PLR2004
         return _json(exc.body, exc.status, challenge)
     if isinstance(exc, HTTPException):
-        body = RefusedError(exc.status_code, "not_found", exc.detail).body
+        code = "not_found" if exc.status_code == 404 else "method_not_allowed"  # noqa: PLR2004
+        body = RefusedError(exc.status_code, code, exc.detail).body
         return _json(body, exc.status_code, cast("dict[str, str] | None", exc.headers))
     if isinstance(exc, ClientDisconnect):
         return Response(status_code=499)

@@ -51,8 +51,8 @@ CREATE TABLE IF NOT EXISTS steps (
     utr TEXT,
     code TEXT
 ) STRICT;
-CREATE INDEX IF NOT EXISTS steps_by_rail_ref ON steps (rail_ref);
-CREATE INDEX IF NOT EXISTS steps_by_time ON steps (at);
+CREATE INDEX IF NOT EXISTS steps_by_rail_ref ON steps (rail_ref, at);
+CREATE INDEX IF NOT EXISTS booked_by_time ON steps (at) WHERE state IN ('paid', 'returned');
 CREATE UNIQUE INDEX IF NOT EXISTS paid_once ON steps (rail_ref) WHERE state = 'paid';
 CREATE UNIQUE INDEX IF NOT EXISTS returned_once ON steps (rail_ref) WHERE state = 'returned';
 CREATE TABLE IF NOT EXISTS callbacks (
@@ -96,6 +96,7 @@ class Callback:
     """A callback that is due."""
 
     number: int
+    rail_ref: str
     event_id: str
     body: bytes
     tries: int
@@ -127,9 +128,14 @@ class Books:
         self._db.execute("PRAGMA busy_timeout = 5000")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA cache_size = -65536")  # KiB: new references fall anywhere
         self._db.executescript(_SCHEMA)
         self._seed = seed
         self._callbacks = callbacks
+        # time never goes back here, whatever is done to the clock: what has happened stays so
+        (self._clock,) = self._db.execute(
+            "SELECT coalesce(max(received_at), 0) FROM instructions"
+        ).fetchone()
         self._dice = random.Random()  # noqa: S311  # pretended misfortune
         self.faults = Faults()
         for row in self._db.execute("SELECT body FROM faults"):
@@ -367,32 +373,31 @@ class Books:
 
     def due(self, limit: int) -> tuple[list[Callback], float]:
         """Return callbacks that are due, and in how many seconds the next one is."""
-        now = _now()
+        now = self._clock = max(self._clock, time.time_ns() // 1000)
         rows = self._db.execute(
-            "SELECT * FROM callbacks WHERE due_at <= ? ORDER BY due_at, number LIMIT ?",
+            "SELECT number, rail_ref, event_id, body, tries FROM callbacks"
+            " WHERE due_at <= ? ORDER BY due_at, number LIMIT ?",
             [now, limit],
         ).fetchall()
         (next_at,) = self._db.execute(
             "SELECT min(due_at) FROM callbacks WHERE due_at > ?", [now]
         ).fetchone()
         wait = _LONGEST_WAIT if next_at is None else (next_at - now) / _SECOND
-        found = [
-            Callback(row["number"], row["event_id"], row["body"], row["tries"]) for row in rows
-        ]
-        return found, wait
+        return [Callback(*row) for row in rows], wait
 
-    def told(self, delivered: Iterable[Callback], failed: Iterable[Callback]) -> None:
+    def told(self, outcomes: Iterable[tuple[Callback, bool]]) -> None:
         """Forget the callbacks that have arrived, and postpone those that haven't."""
+        delivered, failed = list[tuple[int]](), list[tuple[int, int]]()
         with self._transaction() as now:
+            for item, has_arrived in outcomes:
+                wait = min(0.25 * 2 ** min(item.tries, 10), _LONGEST_WAIT)
+                if has_arrived:
+                    delivered.append((item.number,))
+                else:
+                    failed.append((now + round(wait * _SECOND), item.number))
+            self._db.executemany("DELETE FROM callbacks WHERE number = ?", delivered)
             self._db.executemany(
-                "DELETE FROM callbacks WHERE number = ?", [(item.number,) for item in delivered]
-            )
-            self._db.executemany(
-                "UPDATE callbacks SET tries = tries + 1, due_at = ? WHERE number = ?",
-                [
-                    (now + round(min(0.25 * 2**item.tries, _LONGEST_WAIT) * _SECOND), item.number)
-                    for item in failed
-                ],
+                "UPDATE callbacks SET tries = tries + 1, due_at = ? WHERE number = ?", failed
             )
 
     # ---------------------------------------------------------------------------------- the rest
@@ -401,8 +406,9 @@ class Books:
     def _transaction(self) -> Iterator[int]:
         """Yield the time; what is written is durable at the end, or undone by an exception."""
         self._db.execute("BEGIN IMMEDIATE")
+        self._clock = max(self._clock, time.time_ns() // 1000)
         try:
-            yield _now()
+            yield self._clock
             self._db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.OperationalError):  # SQLite may have rolled back by itself
@@ -562,10 +568,6 @@ def _stored(row: sqlite3.Row) -> tuple[object, ...]:
 
 def _json(values: Iterable[str]) -> str:
     return msgspec.json.encode([*values]).decode()
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
 
 
 def _micros(moment: datetime) -> int:

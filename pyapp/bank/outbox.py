@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -52,18 +53,25 @@ class Outbox:
             try:
                 found, wait = self._books.due(_AT_A_TIME)
                 if found:
-                    arrived = await asyncio.gather(*(self._send(client, url, it) for it in found))
-                    outcomes = list(zip(found, arrived, strict=True))
-                    self._books.told(
-                        [item for item, ok in outcomes if ok],
-                        [item for item, ok in outcomes if not ok],
+                    by_ref = defaultdict[str, list[Callback]](list)
+                    for callback in found:
+                        by_ref[callback.rail_ref].append(callback)
+                    groups = await asyncio.gather(
+                        *(self._send_in_order(client, url, group) for group in by_ref.values())
                     )
+                    self._books.told(item for group in groups for item in group)
                     continue
             except Exception as exc:  # noqa: BLE001  # the file may be full or locked for a while
                 log.event("callbacks stuck", level=logging.ERROR, error=type(exc).__name__)
                 wait = 1.0
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait)
+
+    async def _send_in_order(
+        self, client: httpx.AsyncClient, url: str, callbacks: Sequence[Callback]
+    ) -> list[tuple[Callback, bool]]:
+        """Send what is due for one reference, one after the other; return what has arrived."""
+        return [(item, await self._send(client, url, item)) for item in callbacks]
 
     async def _send(self, client: httpx.AsyncClient, url: str, callback: Callback) -> bool:
         """Send one; return whether that is done with."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import sqlite3
 import sys
@@ -29,8 +28,6 @@ class _Protocol(HttpToolsProtocol):
 def run(settings: Settings, fd: int | None) -> None:
     """Serve the bank until SIGINT or SIGTERM, on HOST and its own port or on a listening socket."""
     log.setup(settings.log_level)
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every call
     listener = _listen(settings.host, settings.sandbox_bank_port, fd)
     books = _books(settings)
     host, port = listener.getsockname()[:2]

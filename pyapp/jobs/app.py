@@ -32,6 +32,8 @@ def run(settings: Settings) -> None:
     log.setup(settings.log_level)
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # and this of every try to connect
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # and these of every call
     asyncio.run(work(settings))
 
 

@@ -125,13 +125,20 @@ class Teller:
                     else await self._rail.enquire(rail_refs)
                 )
             answers |= {rail_ref: said[rail_ref] for rail_ref in rail_refs if rail_ref in said}
-        except NotReachedError as exc:
+        except NotReachedError:
             error = "the bank could not be reached"
             answers = dict.fromkeys(rail_refs, NotSent(error))
-            log.failure("bank not reached", exc, rail=self._name, instructions=len(claims))
         except Exception as exc:  # noqa: BLE001  # a bank may fail in any way: nothing is known
-            error = str(exc) or type(exc).__name__
-            log.failure("bank call failed", exc, rail=self._name, instructions=len(claims))
+            error = str(exc) or f"the bank did not answer: {type(exc).__name__}"
+        if error is not None:
+            log.event(
+                "bank call failed",
+                level=logging.WARNING,
+                rail=self._name,
+                action=action,
+                instructions=len(claims),
+                error=error,
+            )
         await self._count(action, len(claims), loop.time() - started, error)
         return answers
 

@@ -8,7 +8,6 @@ here because the library of that name has no types and raises ValueError for wha
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -32,7 +31,7 @@ def key_of(secret: str) -> bytes:
     """Return the key in a whsec_ secret, 24 to 64 bytes; ValueError if it isn't one."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if not (secret.startswith(_PREFIX) and 24 <= len(key) <= 64):  # noqa: PLR2004  # the standard's
         message = f"must be {_PREFIX} and 24 to 64 bytes in base64"

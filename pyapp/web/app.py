@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
-from pyapp.web import banks, console, dashboard, metrics, openapi, pages
+from pyapp.web import banks, callbacks, console, dashboard, metrics, openapi, pages
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
 from pyapp.web.live import Hub
@@ -70,6 +70,8 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
     paths: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
     for route in ROUTES:
         paths[f"{PREFIX}{route.path}".removesuffix("/")][route.method] = route
+    if settings.sandbox_bank_url:
+        paths[callbacks.PATH]["POST"] = callbacks.Sandbox(settings)
     document = openapi.document(ROUTES)
     paths[f"{PREFIX}/openapi.json"]["GET"] = _constant(
         msgspec.json.encode(document), "application/json"

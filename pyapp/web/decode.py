@@ -70,7 +70,7 @@ def strict_json(raw: bytes) -> dict[str, Any]:
             parse_int=_integer,
             parse_constant=_refuse_constant,
         )
-        _inspect(value)
+        inspect(value)
     except RecursionError:
         raise Problem("malformed_json", "The JSON is nested too deeply") from None
     except UnicodeError:
@@ -105,7 +105,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def _inspect(value: object, depth: int = 0) -> None:
+def inspect(value: object, depth: int = 0) -> None:
     """Refuse what PostgreSQL's text can't hold, and depth that nothing here needs."""
     if depth > _MAX_DEPTH:
         raise RecursionError
@@ -116,11 +116,11 @@ def _inspect(value: object, depth: int = 0) -> None:
             raise ValueError(msg)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _inspect(key, depth)
-            _inspect(item, depth + 1)
+            inspect(key, depth)
+            inspect(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _inspect(item, depth + 1)
+            inspect(item, depth + 1)
 
 
 def query(request: Request, into: type[T]) -> T:

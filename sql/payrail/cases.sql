@@ -12,6 +12,7 @@ SELECT
     c.currency,
     c.detail,
     c.report_id,
+    c.booking,
     c.opened_at,
     c.closed_at,
     c.closed_by,

@@ -1,7 +1,7 @@
 -- Promises: the due payouts of one merchant, each handed to one worker for the length of its lease, and the attempt noted. A pending
 -- one becomes processing and is to be submitted; one already sent is to be enquired about, or, if the bank has just said that it
 -- never saw the reference and executes none twice, submitted again. Nothing may be sent after send_before, which leaves half the
--- lease for the bank to answer. To a failing bank nothing new is sent: pending payouts wait for the next trial. A worker that
+-- lease for the bank to answer. To a failing bank nothing is sent before the next trial. A worker that
 -- has access to some banks only says which.
 -- Lock: the merchant's.
 -- Raises: PR111 a limit or lease out of bounds, PR401, PR901, PR902.
@@ -55,8 +55,11 @@ BEGIN
             FROM payout.payouts d
             INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
             INNER JOIN rail.rails r ON b.rail = r.rail
-            WHERE d.merchant_id = p_merchant_id AND d.next_action_at <= v_now AND d.status = 'pending' AND r.rail = ANY (v_shut)
-            LIMIT 5000
+            WHERE
+                d.merchant_id = p_merchant_id
+                AND d.next_action_at <= v_now
+                AND r.rail = ANY (v_shut)
+                AND rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references)
         ) w
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id;
     END IF;
@@ -72,16 +75,7 @@ BEGIN
             b.ifsc,
             b.holder_name,
             CASE
-                WHEN d.status = 'pending' THEN 'submit'
-                WHEN d.status = 'processing' AND r.deduplicates_references AND b.rail <> ALL (v_shut) AND EXISTS (
-                    SELECT
-                    FROM rail.evidence e
-                    WHERE
-                        e.merchant_id = p_merchant_id
-                        AND e.payout_id = d.payout_id
-                        AND e.attempt = d.attempts
-                        AND e.outcome = 'not_found'
-                ) THEN 'submit'
+                WHEN rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references) THEN 'submit'
                 ELSE 'enquire'
             END AS action
         FROM payout.payouts d

@@ -1,7 +1,7 @@
--- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is resolved; where
--- the bank says more than we know, it is asked. A payout that was missing in a report before and is in this one is missing no more.
--- The same content again changes nothing.
--- Lock: the merchants' of differing payouts, in the order of their ids.
+-- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is
+-- resolved; where the bank says more than we know, it is asked. A payout that was missing in a report before and is in this one is
+-- missing no more. The same content again changes nothing.
+-- Lock: that of ANALYZE, so one import compares at a time; at the end the merchants' of differing payouts, in the order of their ids.
 -- Raises: PR111 no such rail, a period that ends before it begins, or a malformed line.
 CREATE OR REPLACE FUNCTION payrail.import_report(
     p_rail text,
@@ -21,8 +21,11 @@ DECLARE
     v_field text;
     v_report_id uuid;
     v_now timestamptz := rail.clock();
-    v_merchant_id uuid;
+    v_merchant_ids uuid[];
     v_payout_ids uuid[];
+    v_merchant_id uuid;
+    v_unclear uuid[];
+    v_found uuid[];
 BEGIN
     v_field := CASE
         WHEN NOT EXISTS (SELECT FROM rail.rails r WHERE r.rail = p_rail) THEN 'rail'
@@ -31,15 +34,24 @@ BEGIN
         WHEN (p_from < p_until) IS NOT TRUE THEN 'until'
         WHEN p_lines IS NULL THEN 'lines'
         ELSE (
-            SELECT
-                CASE
-                    WHEN l.kind IN ('payment', 'return') IS NOT TRUE THEN 'lines/' || l.place || '/kind'
-                    WHEN l.amount BETWEEN 1 AND 1000000000000000 IS NOT TRUE THEN 'lines/' || l.place || '/amount'
-                    WHEN l.currency ~ '^[A-Z]{3}$' IS NOT TRUE THEN 'lines/' || l.place || '/currency'
-                END AS field
-            FROM unnest(p_lines) WITH ORDINALITY
-                l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place)
-            ORDER BY field NULLS LAST
+            SELECT w.field
+            FROM (
+                SELECT
+                    l.place,
+                    CASE
+                        WHEN l.kind IN ('payment', 'return') IS NOT TRUE THEN 'lines/' || l.place || '/kind'
+                        WHEN l.amount BETWEEN 1 AND 1000000000000000 IS NOT TRUE THEN 'lines/' || l.place || '/amount'
+                        WHEN l.currency ~ '^[A-Z]{3}$' IS NOT TRUE THEN 'lines/' || l.place || '/currency'
+                        WHEN length(l.entry_ref) > 255 THEN 'lines/' || l.place || '/entry_ref'
+                        WHEN length(l.rail_ref) > 255 THEN 'lines/' || l.place || '/rail_ref'
+                        WHEN length(l.utr) > 255 THEN 'lines/' || l.place || '/utr'
+                        WHEN length(l.code) > 255 THEN 'lines/' || l.place || '/code'
+                    END AS field
+                FROM unnest(p_lines) WITH ORDINALITY
+                    l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place)
+            ) w
+            WHERE w.field IS NOT NULL
+            ORDER BY w.place
             LIMIT 1
         )
     END;
@@ -63,52 +75,93 @@ BEGIN
     SELECT v_report_id, l.place, l.entry_ref, l.rail_ref, l.kind, l.amount, l.currency, l.utr, l.code, l.booked_at
     FROM unnest(p_lines) WITH ORDINALITY l (entry_ref, rail_ref, kind, amount, currency, utr, code, booked_at, place);
 
-    PERFORM rail.open_case(
-        d.result,
-        p_rail,
-        d.rail_ref,
-        d.merchant_id,
-        d.payout_id,
-        coalesce(d.bank_amount, d.amount),
-        coalesce(d.bank_currency, d.currency),
-        CASE d.result
-            WHEN 'missing_at_bank'
-                THEN 'The payout is ' || d.status || ', and no report of the bank has its ' || d.kind || '.'
-            WHEN 'unknown_to_us'
-                THEN 'The bank has booked a ' || d.kind || ' that was never sent' || coalesce(' (' || d.bank_utr || ').', '.')
-            WHEN 'different_amount'
-                THEN 'The payout is of ' || d.amount || ' ' || d.currency || ', and the bank has booked '
-                    || d.bank_amount || ' ' || d.bank_currency || ' (minor units).'
-            ELSE 'The payout is ' || d.status || coalesce(' (' || d.utr || ')', '') || ', and the bank has booked a '
-                || d.kind || coalesce(' (' || d.bank_utr || ').', '.')
-        END,
-        v_report_id
-    )
-    FROM payrail.reconciliation(v_report_id) d
-    WHERE d.result <> 'matched';
+    -- to compare with a plan for this many lines; and its lock lasts until the commit: of two reports at once the later one sees the
+    -- other's lines, and closes what that one called missing
+    ANALYZE rail.report_lines;
 
-    UPDATE rail.cases c
-    SET
-        closed_at = v_now,
-        closed_by = payrail.actor(p_actor),
-        resolution = 'A later report of the bank has it.'
-    WHERE c.kind = 'missing_at_bank' AND c.rail = p_rail AND c.closed_at IS NULL AND c.rail_ref IN (
-        SELECT l.rail_ref FROM rail.report_lines l WHERE l.report_id = v_report_id
-    ) AND c.report_id <> v_report_id;
-
-    FOR v_merchant_id, v_payout_ids IN
-        SELECT
-            d.merchant_id,
-            array_agg(DISTINCT d.payout_id)
+    WITH differences AS MATERIALIZED (
+        SELECT d.*
         FROM payrail.reconciliation(v_report_id) d
-        WHERE d.result = 'different_outcome'
-        GROUP BY d.merchant_id
-        ORDER BY d.merchant_id
+        WHERE d.result <> 'matched'
+    ),
+
+    opened AS (
+        INSERT INTO rail.cases (
+            kind, rail, rail_ref, merchant_id, payout_id, report_id, booking, amount, currency, detail, opened_at
+        )
+        SELECT
+            d.result,
+            p_rail,
+            d.rail_ref,
+            d.merchant_id,
+            d.payout_id,
+            v_report_id,
+            CASE
+                WHEN d.result IN ('unknown_to_us', 'booked_twice')
+                    THEN coalesce(d.entry_ref, d.bank_utr, v_report_id || '/' || d.line)
+                ELSE d.kind
+            END,
+            coalesce(d.bank_amount, d.amount),
+            coalesce(d.bank_currency, d.currency),
+            CASE d.result
+                WHEN 'missing_at_bank'
+                    THEN 'The payout is ' || d.status || ', and no report of the bank has its ' || d.kind || '.'
+                WHEN 'unknown_to_us'
+                    THEN 'The bank has booked a ' || d.kind || ' that was never sent' || coalesce(' (' || d.bank_utr || ').', '.')
+                WHEN 'booked_twice'
+                    THEN 'The bank has booked the ' || d.kind || ' more than once' || coalesce(' (' || d.bank_utr || ').', '.')
+                WHEN 'different_amount'
+                    THEN 'The payout is of ' || d.amount || ' ' || d.currency || ', and the bank has booked '
+                        || d.bank_amount || ' ' || d.bank_currency || ' (minor units).'
+                ELSE 'The payout is ' || d.status || coalesce(' (' || d.utr || ')', '') || ', and the bank has booked a '
+                    || d.kind || coalesce(' (' || d.bank_utr || ').', '.')
+            END,
+            v_now
+        FROM differences d
+        ORDER BY d.line, d.rail_ref
+        ON CONFLICT DO NOTHING
+    )
+
+    SELECT
+        array_agg(d.merchant_id),
+        array_agg(d.payout_id)
+    INTO v_merchant_ids, v_payout_ids
+    FROM differences d
+    WHERE d.result = 'different_outcome';
+
+    FOR v_merchant_id, v_unclear, v_found IN
+        SELECT
+            w.merchant_id,
+            array_agg(w.payout_id),
+            array_agg(w.case_id)
+        FROM (
+            SELECT
+                u.merchant_id,
+                u.payout_id,
+                NULL::uuid AS case_id
+            FROM unnest(v_merchant_ids, v_payout_ids) u (merchant_id, payout_id)
+            UNION ALL
+            SELECT
+                c.merchant_id,
+                NULL,
+                c.case_id
+            FROM rail.cases c
+            INNER JOIN rail.report_lines l ON c.rail_ref = l.rail_ref AND c.booking = l.kind
+            WHERE c.kind = 'missing_at_bank' AND c.rail = p_rail AND c.closed_at IS NULL AND l.report_id = v_report_id
+        ) w
+        GROUP BY w.merchant_id
+        ORDER BY w.merchant_id
     LOOP
         PERFORM merchant.lock_merchant(v_merchant_id);
         UPDATE payout.payouts p
         SET next_action_at = least(p.next_action_at, v_now)
-        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_payout_ids) AND p.status <> 'pending';
+        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_unclear) AND p.status <> 'pending';
+        UPDATE rail.cases c
+        SET
+            closed_at = v_now,
+            closed_by = payrail.actor(p_actor),
+            resolution = 'A later report of the bank has it.'
+        WHERE c.case_id = ANY (v_found) AND c.closed_at IS NULL;
     END LOOP;
 
     RETURN QUERY

@@ -1,20 +1,33 @@
 -- Promises: a bank's report against our books, one row per line and one per payout that the bank should have booked in the period and has
--- not, in this report or another: matched, unknown_to_us, different_amount, different_outcome or missing_at_bank.
+-- not, in this report or another: matched, unknown_to_us, booked_twice, different_amount, different_outcome or missing_at_bank.
 CREATE OR REPLACE FUNCTION payrail.reconciliation(p_report_id uuid)
 RETURNS TABLE (
-    result text, line integer, kind text, rail_ref text, merchant_id uuid, payout_id uuid, status text,
+    result text, line integer, kind text, entry_ref text, rail_ref text, merchant_id uuid, payout_id uuid, status text,
     amount bigint, currency text, utr text, bank_amount bigint, bank_currency text, bank_utr text
 )
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- with statistics from before the first report, all of it would be compared with all of it
+SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+    v_report rail.reports;
 BEGIN
+    SELECT r.* INTO v_report
+    FROM rail.reports r
+    WHERE r.report_id = p_report_id;
+
     RETURN QUERY
     SELECT
         CASE
             WHEN p.payout_id IS NULL THEN 'unknown_to_us'
+            WHEN row_number() OVER (
+                PARTITION BY l.rail_ref, l.kind
+                ORDER BY (l.utr = p.utr) DESC NULLS LAST, l.line
+            ) > 1 THEN 'booked_twice'
             WHEN (p.amount, p.currency) IS DISTINCT FROM (l.amount, l.currency) THEN 'different_amount'
             WHEN l.kind = 'payment' AND (p.status NOT IN ('settled', 'returned') OR p.utr <> l.utr) THEN 'different_outcome'
             WHEN l.kind = 'return' AND p.status <> 'returned' THEN 'different_outcome'
@@ -22,6 +35,7 @@ BEGIN
         END,
         l.line,
         l.kind,
+        l.entry_ref,
         l.rail_ref,
         p.merchant_id,
         p.payout_id,
@@ -33,8 +47,7 @@ BEGIN
         l.currency,
         l.utr
     FROM rail.report_lines l
-    INNER JOIN rail.reports r ON l.report_id = r.report_id
-    LEFT JOIN rail.instructions i ON l.rail_ref = i.rail_ref AND r.rail = i.rail
+    LEFT JOIN rail.instructions i ON l.rail_ref = i.rail_ref AND i.rail = v_report.rail
     LEFT JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
     WHERE l.report_id = p_report_id
     UNION ALL
@@ -42,6 +55,7 @@ BEGIN
         'missing_at_bank',
         NULL,
         CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END,
+        NULL,
         p.rail_ref,
         p.merchant_id,
         p.payout_id,
@@ -52,27 +66,26 @@ BEGIN
         NULL,
         NULL,
         NULL
-    FROM rail.reports r
-    INNER JOIN webhook.events e ON e.created_at >= r.period_from AND e.created_at < r.period_until
+    FROM webhook.events e
     INNER JOIN payout.payouts p ON e.merchant_id = p.merchant_id AND e.payout_id = p.payout_id
     INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
     WHERE
-        r.report_id = p_report_id
-        AND b.rail = r.rail
+        e.created_at >= v_report.period_from
+        AND e.created_at < v_report.period_until
         AND e.to_status IN ('settled', 'returned')
+        AND b.rail = v_report.rail
         AND NOT EXISTS (
             SELECT
             FROM rail.report_lines l
-            INNER JOIN rail.reports o ON l.report_id = o.report_id
             WHERE
                 l.rail_ref = p.rail_ref
-                AND o.rail = r.rail
                 AND l.kind = CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END
+                AND (SELECT o.rail FROM rail.reports o WHERE o.report_id = l.report_id) = v_report.rail
         )
-    ORDER BY 2, 4;
+    ORDER BY 2, 5;
 END
 $$;
 
 COMMENT ON FUNCTION payrail.reconciliation IS
-'A bank''s report against our books: result is matched, unknown_to_us, different_amount, different_outcome or missing_at_bank. Amounts in
-minor units.';
+'A bank''s report against our books: result is matched, unknown_to_us, booked_twice, different_amount, different_outcome or
+missing_at_bank. Amounts in minor units.';

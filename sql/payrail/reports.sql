@@ -7,7 +7,11 @@ SELECT
     r.period_until,
     r.imported_at,
     r.actor,
-    (SELECT count(*) FROM rail.report_lines l WHERE l.report_id = r.report_id) AS lines
+    (
+        SELECT count(*)
+        FROM rail.report_lines l
+        WHERE l.report_id = r.report_id
+    ) AS lines
 FROM rail.reports r;
 
 COMMENT ON VIEW payrail.reports IS 'The banks'' own reports that were imported. A larger report_id is newer.';

@@ -19,7 +19,11 @@ BEGIN
             SELECT
             FROM payout.payouts p
             INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
-            WHERE p.merchant_id = p_merchant_id AND p.next_action_at <= p_now AND p.status = 'pending' AND b.rail = r.rail
+            WHERE
+                p.merchant_id = p_merchant_id
+                AND p.next_action_at <= p_now
+                AND b.rail = r.rail
+                AND rail.is_to_be_sent(p_merchant_id, p.payout_id, p.status, p.attempts, r.deduplicates_references)
         )
         RETURNING r.rail
     )

@@ -139,6 +139,15 @@ def test_a_wrong_call_is_one_line(call: Payrail, arguments: tuple[str, ...]) -> 
         ("DATABASE_URL", "postgres//u:sekret@h/x"),
         ("DATABASE_URL", "postgresql://u:sek%ret@h/x"),
         ("DATABASE_URL", "postgresql://u:sek\udcffret@h/x"),
+        ("SANDBOX_BANK_URL", "127.0.0.1:8002"),
+        ("SANDBOX_BANK_URL", "http://u:sekret@h"),
+        ("SANDBOX_BANK_URL", "http://h/sek"),
+        ("SANDBOX_BANK_URL", "http://h:99999"),
+        ("SANDBOX_BANK_KEY", "sek ret"),
+        ("SANDBOX_BANK_SECRET", "whsec_sekret"),
+        ("SANDBOX_BANK_PORT", "70000"),
+        ("SANDBOX_CALLBACK_URL", "ftp://h/sek"),
+        ("SANDBOX_CALLBACK_URL", "http://[sek/"),
     ],
 )
 def test_a_setting_that_can_not_be_used_is_one_line(

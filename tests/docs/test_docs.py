@@ -35,7 +35,7 @@ import pytest
 from pyapp import cli, settings
 from pyapp.errors import SQLSTATES
 from pyapp.settings import ROOT, Settings
-from tests import servers
+from tests import banks, servers
 from tests.docs.test_compose import SERVICES, Recorder
 
 PAGES: Final = {
@@ -43,6 +43,7 @@ PAGES: Final = {
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
 ADDRESS: Final = "http://127.0.0.1:8000"
+BANK: Final = "http://127.0.0.1:8002"
 PATIENCE: Final = 60  # seconds for one block
 
 UUID: Final = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
@@ -86,9 +87,10 @@ TYPED: Final = [b for b in BLOCKS if b.language in {"bash", "sql"} and b not in 
 
 @dataclass
 class Desk:
-    """A running demo, and a psql session of an operator."""
+    """A running demo, a sandbox bank, and a psql session of an operator."""
 
     address: str
+    bank: str
     env: dict[str, str]
     psql: subprocess.Popen[str]
     typed: list[str] = field(default_factory=list)
@@ -118,7 +120,7 @@ class Desk:
 
     def shell(self, line: str) -> str:
         done = subprocess.run(
-            ["bash", "-c", line.replace(ADDRESS, self.address)],
+            ["bash", "-c", line.replace(ADDRESS, self.address).replace(BANK, self.bank)],
             env=self.env,
             cwd=ROOT,
             capture_output=True,
@@ -200,7 +202,7 @@ def compare(block: Block, said: str) -> None:
 
 
 @contextmanager
-def running(home: Path, programs: Path | None) -> Iterator[Desk]:
+def running(home: Path, programs: Path | None, bank: str) -> Iterator[Desk]:
     env = {**os.environ, "PAYRAIL_HOME": str(home), "PORT": "0"}
     env.pop("DATABASE_URL", None)
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
@@ -227,7 +229,7 @@ def running(home: Path, programs: Path | None) -> Iterator[Desk]:
             assert found, printed
             drain.start()  # what is logged from now on has to go somewhere
             with subprocess.Popen(["payrail", "psql", "-X"], **options) as psql:
-                yield Desk(found[1], env, psql)
+                yield Desk(found[1], bank, env, psql)
         finally:
             demo.terminate()
             demo.wait(PATIENCE)
@@ -240,7 +242,8 @@ def test_what_the_page_says_to_type_works(page: str) -> None:
     with (
         servers.folder() as folder,
         servers.own(folder / "home") as server,
-        running(server.home, server.programs) as desk,
+        banks.bank(SANDBOX_BANK_KEY=Settings().sandbox_bank_key) as bank,
+        running(server.home, server.programs, bank.url) as desk,
     ):
         for block in TYPED:
             if block.page == page:
@@ -336,6 +339,8 @@ def test_every_setting_is_documented() -> None:
         "PORT": defaults.port,
         "PAYRAIL_HOME": defaults.home.relative_to(ROOT),
         "PAYRAIL_PG_USER": defaults.pg_user,
+        "SANDBOX_BANK_FILE": defaults.sandbox_bank_file.name,
+        "SANDBOX_BANK_PORT": defaults.sandbox_bank_port,
         "SANDBOX_SEED": defaults.sandbox_seed,
         "LOG_LEVEL": defaults.log_level,
     }.items():

@@ -1,77 +1,98 @@
-"""A worker that is killed at one point of a payout's life (the design's crash points K0 to K5)."""
+"""A worker that is killed at one point of its payouts' lives (the design's crash points K0 to K5).
+
+`victim.py POINT FOLDER COUNT`: each payout that gets to the point leaves a file in the folder; when
+all have, whichever worker brought them there, the process ends as a power cut would end it. With
+the point "none" it is a worker like any other, but for its patience.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
+import msgspec
+import psycopg
 
 from pyapp import doors, settings
 from pyapp.database import Pool
-from pyapp.jobs import app, dispatch
+from pyapp.jobs import app, dispatch, teller
 from pyapp.rails.rail import Answer, Instruction
 from pyapp.rails.sandbox import Sandbox
 
+POINT, FOLDER, COUNT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+LATEST: Final = 60.0  # seconds after which the process ends, whoever is still missing
+DEADLINE: Final = 1.0  # seconds for a call to the bank
 submit = Sandbox.submit
-settle_payouts = doors.settle_payouts
+record_answers = doors.record_answers
 
 
-def die() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError
+async def die(*names: str) -> NoReturn:
+    """End without a word when everybody is here."""
+    for name in names:
+        (FOLDER / name).touch()
+    ends = time.monotonic() + LATEST
+    while len(list(FOLDER.iterdir())) < COUNT and time.monotonic() < ends:
+        await asyncio.sleep(0.01)
+    os._exit(137)
 
 
-async def die_uncommitted(db: Pool, query: str, *parameters: object) -> NoReturn:
-    """Die between a statement and its commit."""
-    async with db.connection() as connection, connection.transaction():
-        await (await connection.execute(query.encode(), parameters)).fetchall()
-        die()
+async def claim_uncommitted(_: Pool, merchant_id: UUID, **__: object) -> list[doors.Claim]:
+    """K0: before the claim commits."""
+    conninfo = settings.load().conninfo("payrail_worker")
+    async with await psycopg.AsyncConnection.connect(conninfo) as connection:
+        query = b"SELECT rail_ref FROM payrail.claim_payouts(%s)"
+        cursor = await connection.execute(query, [merchant_id])
+        await die(*(str(row[0]) for row in await cursor.fetchall()))
 
 
-async def claim_uncommitted(db: Pool, merchant_id: UUID, **_: object) -> list[doors.Claim]:
-    await die_uncommitted(db, "SELECT * FROM payrail.claim_payouts(%s)", merchant_id)
-
-
-async def submit_unsent(*_: object) -> Mapping[str, Answer]:
-    die()
+async def submit_unsent(_: Sandbox, instructions: Sequence[Instruction]) -> Mapping[str, Answer]:
+    """K1: claimed, not sent."""
+    await die(*(order.rail_ref for order in instructions))
 
 
 async def submit_unfinished(
     bank: Sandbox, instructions: Sequence[Instruction]
 ) -> Mapping[str, Answer]:
-    orders = [
-        {
-            "rail_ref": order.rail_ref,
-            "account_number": order.account_number,
-            "amount": order.amount,
-            "currency": order.currency,
-        }
-        for order in instructions
-    ]
-    query = "SELECT * FROM sandbox.submit(%s)"
-    await die_uncommitted(bank.db, query, Jsonb(orders))
+    """K2: in the middle of sending."""
+    url = urlsplit(str(bank.client.base_url))
+    body = msgspec.json.encode({"instructions": [msgspec.to_builtins(o) for o in instructions]})
+    _, writer = await asyncio.open_connection(url.hostname, url.port)
+    head = f"POST /v1/instructions HTTP/1.1\r\nHost: bank\r\nContent-Length: {len(body)}\r\n"
+    key = f"Authorization: {bank.client.headers['authorization']}\r\n\r\n"
+    writer.write((head + key).encode() + body[: len(body) // 2])
+    await writer.drain()
+    await die(*(order.rail_ref for order in instructions))
 
 
 async def submit_unheard(
     bank: Sandbox, instructions: Sequence[Instruction]
 ) -> Mapping[str, Answer]:
-    await submit(bank, instructions)
-    die()
+    """K3: the bank has executed, its answer is not heard."""
+    with suppress(Exception):
+        async with asyncio.timeout(DEADLINE):
+            await submit(bank, instructions)
+    await die(*(order.rail_ref for order in instructions))
 
 
-async def settle_unrecorded(*_: object, **__: object) -> list[doors.Effect]:
-    die()
+async def record_nothing(*arguments: Any, **_: object) -> list[doors.Effect]:
+    """K4: the answer is read, and not recorded."""
+    await die(*(answer.payout_id.hex for answer in arguments[2]))
 
 
-async def settle_recorded(*arguments: Any, **named: Any) -> list[doors.Effect]:
-    await settle_payouts(*arguments, **named)
-    die()
+async def record_and_die(*arguments: Any, **named: Any) -> list[doors.Effect]:
+    """K5: recorded, the job not finished."""
+    await record_answers(*arguments, **named)
+    await die(*(answer.payout_id.hex for answer in arguments[2]))
 
 
 POINTS: Mapping[str, tuple[object, str, Callable[..., Awaitable[object]]]] = {
@@ -79,11 +100,19 @@ POINTS: Mapping[str, tuple[object, str, Callable[..., Awaitable[object]]]] = {
     "K1": (Sandbox, "submit", submit_unsent),
     "K2": (Sandbox, "submit", submit_unfinished),
     "K3": (Sandbox, "submit", submit_unheard),
-    "K4": (doors, "settle_payouts", settle_unrecorded),
-    "K5": (doors, "settle_payouts", settle_recorded),
+    "K4": (doors, "record_answers", record_nothing),
+    "K5": (doors, "record_answers", record_and_die),
 }
 
 if __name__ == "__main__":
-    dispatch.LEASE = timedelta(seconds=1)  # type: ignore[misc]  # nobody wants to wait for 30
-    setattr(*POINTS[sys.argv[1]])
+    # nobody wants to wait as long as in earnest; and each payout is a call of its own
+    dispatch.LEASE = timedelta(seconds=4)  # type: ignore[misc]
+    # whoever waits for the others to die is not to be hurried
+    teller.CALL_DEADLINE = 3600.0 if POINT in {"K1", "K2", "K3"} else DEADLINE  # type: ignore[misc]
+    teller._CALLS = 64  # type: ignore[misc]
+    Sandbox.capabilities = replace(  # type: ignore[misc]
+        Sandbox.capabilities, batch_size=1, finality=timedelta(seconds=1)
+    )
+    if POINT != "none":
+        setattr(*POINTS[POINT])
     app.run(settings.load())

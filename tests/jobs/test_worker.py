@@ -18,6 +18,7 @@ from pyapp.jobs.tasks import create_app
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
 from tests import servers
+from tests.banks import Bank
 from tests.conftest import Database
 from tests.desk import Desk
 from tests.workers import BLIND, DEAF, RUN, until, working
@@ -27,7 +28,7 @@ from tests.workers import BLIND, DEAF, RUN, until, working
 SLOW_BANK = """
 import asyncio, sys
 from pyapp import settings
-from pyapp.jobs import app, dispatch
+from pyapp.jobs import app, teller
 from pyapp.rails.sandbox import Sandbox
 submit = Sandbox.submit
 async def slowly(*arguments):
@@ -35,7 +36,7 @@ async def slowly(*arguments):
     await asyncio.to_thread(sys.stdin.readline)
     return await submit(*arguments)
 Sandbox.submit = slowly
-dispatch.CALL_DEADLINE = 3600
+teller.CALL_DEADLINE = 3600
 app.hear = lambda *_: asyncio.sleep(3600)
 app.run(settings.load())
 """
@@ -67,6 +68,9 @@ Worker.__init__ = patient
 app.SWEEP = 3600
 {RUN}
 """
+
+
+pytestmark = pytest.mark.usefixtures("bank")
 
 
 @pytest.fixture
@@ -141,7 +145,7 @@ def test_a_slow_payout_settles_when_it_is_asked_about_again(desk: Desk, log: Pat
     assert desk.see(payout_id)["attempts"] > 1
 
 
-def test_two_workers_share_the_work(desk: Desk, log: Path) -> None:
+def test_two_workers_share_the_work(desk: Desk, log: Path, bank: Bank) -> None:
     desk.credit(1_000_000, "more")
     with working(desk.database.env, log), working(desk.database.env, log):
         for batch in range(20):
@@ -150,8 +154,9 @@ def test_two_workers_share_the_work(desk: Desk, log: Path) -> None:
             ]
             desk.create_batch(*requests)
         until(lambda: {row["status"] for row in desk.table("payouts")} == {"settled"})
-    sent = desk.sql("admin", "SELECT submissions FROM sandbox.instructions")
-    assert [row["submissions"] for row in sent] == [1] * 500
+    known = bank.instructions()
+    sent = [known[row["payout_id"].hex] for row in desk.table("payouts")]
+    assert [order["submissions"] for order in sent] == [1] * 500
 
 
 def test_jobs_do_not_pile_up(desk: Desk, log: Path) -> None:

@@ -1,0 +1,119 @@
+"""A bank's report against our books: the door's own bounds, and imports beside each other."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.desk import Desk, detail
+from tests.workers import until
+
+DAY: Final = timedelta(days=1)
+LINE: Final = ("E1", "f" * 32, "payment", 1000, "INR", "UTR1", None, None)
+QUERY: Final = (
+    b"SELECT * FROM payrail.import_report(%(rail)s, %(source)s, %(content_hash)s, %(since)s,"
+    b" %(until)s, ARRAY(SELECT ROW(l.*)::payrail.report_line FROM jsonb_to_recordset(%(lines)s)"
+    b" l (entry_ref text, rail_ref text, kind text, amount bigint, currency text, utr text,"
+    b" code text, booked_at timestamptz)))"
+)
+NAMES: Final = (
+    *("entry_ref", "rail_ref", "kind", "amount"),
+    *("currency", "utr", "code", "booked_at"),
+)
+
+
+def report(*lines: tuple[Any, ...], **other: object) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    rows = [dict(zip(NAMES, line, strict=True)) for line in lines]
+    return {
+        "rail": "sandbox",
+        "source": "test.json",
+        "content_hash": hashlib.sha256(repr((lines, now)).encode()).digest(),
+        "since": now - DAY,
+        "until": now + DAY,
+        "lines": psycopg.types.json.Jsonb(rows),
+        **other,
+    }
+
+
+def paid(desk: Desk, payout_id: UUID) -> tuple[Any, ...]:
+    seen = desk.see(payout_id)
+    line = (f"E-{payout_id}", payout_id.hex, "payment", seen["amount"], "INR", seen["utr"])
+    return (*line, None, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [
+        ("rail", {"rail": "hdfc"}),
+        ("rail", {"rail": None}),
+        ("source", {"source": ""}),
+        ("content_hash", {"content_hash": b"short"}),
+        ("until", {"until": datetime(2020, 1, 1, tzinfo=UTC)}),
+    ],
+)
+def test_a_report_names_its_bank_its_content_and_a_period(
+    desk: Desk, field: str, other: dict[str, object]
+) -> None:
+    with desk.refused("PR111") as caught:
+        desk.sql("payrail_operator", QUERY.decode(), report(LINE, **other))
+    assert detail(caught.value)["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", "fee"),
+        ("kind", None),
+        ("amount", 0),
+        ("amount", None),
+        ("amount", 10**15 + 1),
+        ("currency", "rupees"),
+        ("entry_ref", "x" * 256),
+        ("rail_ref", "x" * 256),
+        ("utr", "x" * 256),
+        ("code", "x" * 256),
+    ],
+)
+def test_a_line_that_can_not_be_is_named(desk: Desk, field: str, value: object) -> None:
+    line = tuple(value if name == field else LINE[place] for place, name in enumerate(NAMES))
+    with desk.refused("PR111") as caught:
+        desk.sql("payrail_operator", QUERY.decode(), report(LINE, line, *[line] * 9))
+    assert detail(caught.value)["field"] == f"lines/2/{field}"
+
+
+@pytest.mark.parametrize("role", ["payrail_api", "payrail_worker", "payrail_auditor"])
+def test_only_an_operator_imports_a_report(desk: Desk, role: str) -> None:
+    with desk.refused("42501"):
+        desk.sql(role, QUERY.decode(), report(LINE))
+
+
+def test_reports_at_once_see_each_other(own_desk: Desk) -> None:
+    """Neither calls missing for good what the other one has."""
+    desk = own_desk
+    one, two = desk.payout("settled"), desk.payout("settled")
+    first, second = report(paid(desk, one)), report(paid(desk, two))
+    found: list[Any] = []
+    patient = "-c lock_timeout=30s"
+
+    def import_second() -> None:
+        with desk.database.connect("payrail_operator", options=patient) as other:
+            found.extend(other.execute(QUERY, second).fetchall())
+
+    with desk.database.connect("payrail_operator") as connection:
+        with connection.transaction():
+            connection.execute(QUERY, first)
+            thread = threading.Thread(target=import_second)
+            thread.start()
+            waiting = "SELECT FROM pg_locks WHERE locktype = 'relation' AND NOT granted"
+            until(lambda: desk.connection("admin").execute(waiting).rowcount == 1)
+        thread.join(30)
+    assert len(found) == 1
+    cases = desk.sql("payrail_operator", "SELECT payout_id, closed_at FROM payrail.cases")
+    assert [(case["payout_id"], case["closed_at"] is None) for case in cases] == [(two, False)]
