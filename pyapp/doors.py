@@ -1111,21 +1111,6 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-<<<<<<< HEAD
-=======
-class Evidence:
-    """What was said about a payout's outcome, by whom, and whether it was applied."""
-
-    outcome: str
-    effect: str
-    code: str | None
-    actor: str
-    recorded_at: datetime
-    answer: Any
-
-
-@dataclass(frozen=True, slots=True)
->>>>>>> origin/rails
 class Account:
     """A merchant with its balance in INR."""
 

@@ -53,11 +53,7 @@ def test_a_payout_is_seen_to_settle(window: Window, desk: Desk, tmp_path: Path) 
         worker.stdin.close()  # now the bank answers, also what other tests have left
         expect(heading).to_have_text("₹10.00 Settled")
         expect(row).to_contain_text("Settled")
-    steps: list[str | re.Pattern[str]] = [
-        "Requested",
-        "Sent to the bank",
-        re.compile("^Paid, UTR "),
-    ]
+    steps = ("Requested", "Sent to the bank", re.compile("^Paid, UTR "))
     expect(one.locator(".timeline strong")).to_have_text(steps)
     expect(one.get_by_text("Paid out")).to_be_visible()
     for page, place in places.items():
