@@ -60,6 +60,7 @@ Kind = Literal[
     "contradiction",
     "missing_at_bank",
     "unknown_to_us",
+    "booked_twice",
     "different_amount",
     "different_outcome",
 ]

@@ -37,6 +37,7 @@ CASES: Final = {
     "contradiction": "Contradiction",
     "missing_at_bank": "Missing at the bank",
     "unknown_to_us": "Unknown to us",
+    "booked_twice": "Booked twice",
     "different_amount": "Another amount",
     "different_outcome": "Another outcome",
 }
