@@ -681,7 +681,9 @@ async def report_calls(
 
 async def receive_notices(db: Pool, rail: str, notices: Sequence[Notice]) -> list[Received]:
     """Keep what a bank said by itself, once per event; the payouts are due to be asked about."""
-    return await _door(db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices))
+    return await _door(
+        db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices)
+    )
 
 
 # ----------------------------------------------------------------------------------- for operators
@@ -886,369 +888,6 @@ async def api_keys(db: Pool, merchant_id: UUID) -> list[ApiKey]:
 async def failure_codes(db: Pool) -> list[FailureCode]:
     """Return the catalogue of reasons for which a payout fails."""
     return await _rows(db, FailureCode, "failure_codes", "code")
-
-
-# -------------------------------------------------------------------------------- banks, and cases
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A bank's report that was imported: what it booked in a period."""
-
-    report_id: UUID
-    rail: str
-    source: str
-    period_from: datetime
-    period_until: datetime
-    imported_at: datetime
-    actor: str
-    lines: int
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """A line of a report against our books, or what is missing there (without `line`).
-
-    `amount` and `utr` are ours, `bank_amount` and `bank_utr` the bank's.
-    """
-
-    result: str  # matched | missing_at_bank | unknown_to_us | booked_twice | different_…
-    line: int | None
-    kind: str
-    entry_ref: str | None
-    rail_ref: str | None
-    merchant_id: UUID | None
-    payout_id: UUID | None
-    status: str | None
-    amount: int | None
-    currency: str | None
-    utr: str | None
-    bank_amount: int | None
-    bank_currency: str | None
-    bank_utr: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What people have to decide; `amount` in minor units of the currency."""
-
-    case_id: UUID
-    kind: str
-    rail: str
-    rail_ref: str | None
-    merchant_id: UUID | None
-    merchant_name: str | None
-    payout_id: UUID | None
-    status: str | None
-    amount: int | None
-    currency: str | None
-    detail: str
-    report_id: UUID | None
-    booking: str | None
-    opened_at: datetime
-    closed_at: datetime | None
-    closed_by: str | None
-    resolution: str | None
-    proposal_id: UUID | None
-    proposed_action: str | None  # settle | fail | close
-    proposed_code: str | None
-    proposed_note: str | None
-    proposed_by: str | None
-    proposed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Rail:
-    """A bank: its circuit breaker, how it is doing, and what it can be relied on for."""
-
-    rail: str
-    breaker: str  # closed | open: nothing new is sent before trial_at
-    failures: int
-    opened_at: datetime | None
-    trial_at: datetime | None
-    succeeded_at: datetime | None
-    failed_at: datetime | None
-    error: str | None
-    deduplicates_references: bool
-    honours_valid_until: bool
-    batch_size: int
-    finality: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class RailMinute:
-    """The calls to a bank in one minute, and how long they took together."""
-
-    rail: str
-    minute: datetime
-    calls: int
-    failed: int
-    busy: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class RailCalls:
-    """The calls of one kind to a bank in the last whole minute."""
-
-    rail: str
-    action: str  # submit | enquire
-    calls: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A notice of a bank that was kept; `raw` as indented JSON."""
-
-    event_id: str
-    outcome: str
-    code: str | None
-    reason: str | None
-    raw: str
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCases:
-    """How many cases of one kind are open."""
-
-    kind: str
-    cases: int
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """A booking of a bank beside ours, or ours that the bank lacks; and the case made of it."""
-
-    result: str
-    line: int | None
-    kind: str  # payment | return
-    entry_ref: str | None
-    rail_ref: str | None
-    merchant_id: UUID | None
-    payout_id: UUID | None
-    status: str | None
-    amount: int | None
-    currency: str | None
-    utr: str | None
-    bank_amount: int | None
-    bank_currency: str | None
-    bank_utr: str | None
-    case_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How many lines of a report have one result."""
-
-    result: str
-    lines: int
-
-
-async def import_report(
-    db: Pool,
-    rail: str,
-    *,
-    source: str,
-    content_hash: bytes,
-    since: datetime,
-    until: datetime,
-    lines: Sequence[ReportLine],
-    actor: str | None = None,
-) -> Report:
-    """Keep what a bank booked from `since` until before `until`; each difference becomes a case.
-
-    `content_hash` is the SHA-256 of the file: the same content again changes nothing.
-    """
-    return _one(
-        await _door(
-            db,
-            Report,
-            "import_report",
-            p_rail=rail,
-            p_source=source,
-            p_content_hash=content_hash,
-            p_from=since,
-            p_until=until,
-            p_lines=_composites(lines),
-            p_actor=actor,
-        )
-    )
-
-
-async def reconciliation(db: Pool, report_id: UUID) -> list[Booking]:
-    """Return a report against our books as they are now, by line; what is missing comes last."""
-    return await _door(db, Booking, "reconciliation", p_report_id=report_id)
-
-
-async def all_cases(db: Pool, *, closed: bool = False) -> list[Case]:
-    """Return the cases that are open, oldest first; with `closed` those that were, too."""
-    return await call(db, _ALL_CASES, {"closed": closed}, class_row(Case))
-
-
-async def case(db: Pool, case_id: UUID) -> Case | None:
-    """Return one case."""
-    return _maybe(await _rows(db, Case, "cases", "case_id", case_id=case_id))
-
-
-async def rails(db: Pool) -> list[Rail]:
-    """Return the banks by name."""
-    return await _rows(db, Rail, "rails", "rail")
-
-
-async def rail_minutes(db: Pool, *, minutes: int) -> list[RailMinute]:
-    """Return how the calls to each bank went in each of the last minutes, oldest first."""
-    return await call(db, _RAIL_MINUTES, {"minutes": minutes}, class_row(RailMinute))
-
-
-async def rail_calls(db: Pool) -> list[RailCalls]:
-    """Return how the calls to each bank went in the last whole minute."""
-    return await call(db, _RAIL_CALLS, {}, class_row(RailCalls))
-
-
-async def notices(db: Pool, rail: str, rail_ref: str) -> list[Heard]:
-    """Return what a bank said by itself of one reference, oldest first."""
-    return await call(db, _NOTICES, {"rail": rail, "rail_ref": rail_ref}, class_row(Heard))
-
-
-async def open_cases(db: Pool) -> list[OpenCases]:
-    """Return how many cases are open, by kind; kinds without any are left out."""
-    return await _door(db, OpenCases, "open_cases")
-
-
-async def cases(
-    db: Pool, *, is_open: bool, kinds: Sequence[str], limit: int, after: UUID | None = None
-) -> list[Case]:
-    """Return open or closed cases of these kinds, newest first, from behind `after` on."""
-    parameters = {
-        "is_open": is_open,
-        "kinds": list(kinds),
-        "limit": limit,
-        "after": after or _LAST,
-    }
-    return await call(db, _CASES, parameters, class_row(Case))
-
-
-async def payout_cases(db: Pool, merchant_id: UUID, payout_id: UUID) -> list[Case]:
-    """Return the cases of a payout, oldest first."""
-    return await _rows(db, Case, "cases", "case_id", merchant_id=merchant_id, payout_id=payout_id)
-
-
-async def case_actions(db: Pool, case_id: UUID) -> list[Action]:
-    """Return what operators did with a case, oldest first."""
-    parameters = {"case_id": case_id, "object": str(case_id)}
-    return await call(db, _CASE_ACTIONS, parameters, class_row(Action))
-
-
-async def propose_resolution(
-    db: Pool, session_hash: bytes, case_id: UUID, *, action: str, code: str | None, note: str
-) -> Case:
-    """Propose to settle (`code` is the UTR), fail (a failure code) or close, in one's own name."""
-    return _one(
-        await _door(
-            db,
-            Case,
-            "propose_resolution",
-            p_session_hash=session_hash,
-            p_case_id=case_id,
-            p_action=action,
-            p_code=code,
-            p_note=note,
-        )
-    )
-
-
-async def decide_resolution(
-    db: Pool, session_hash: bytes, proposal_id: UUID, *, confirm: bool
-) -> Case:
-    """Confirm another operator's proposal, which then happens, or reject one."""
-    return _one(
-        await _door(
-            db,
-            Case,
-            "decide_resolution",
-            p_session_hash=session_hash,
-            p_proposal_id=proposal_id,
-            p_confirm=confirm,
-        )
-    )
-
-
-async def reports(db: Pool, *, limit: int, after: UUID | None = None) -> list[Report]:
-    """Return the banks' reports, newest first, from behind `after` on."""
-    return await call(db, _REPORTS, {"limit": limit, "after": after or _LAST}, class_row(Report))
-
-
-async def report(db: Pool, report_id: UUID) -> Report | None:
-    """Return one report."""
-    return _maybe(await _rows(db, Report, "reports", "report_id", report_id=report_id))
-
-
-async def results(db: Pool, report_id: UUID) -> list[Result]:
-    """Return how many lines of a report have which result."""
-    return await call(db, _RESULTS, {"report_id": report_id}, class_row(Result))
-
-
-async def compared(db: Pool, report_id: UUID, *, limit: int, skip: int) -> list[Compared]:
-    """Return a report beside our books, differences first."""
-    parameters = {"report_id": report_id, "limit": limit, "skip": skip}
-    return await call(db, _COMPARED, parameters, class_row(Compared))
-
-
-_RAIL_MINUTES: Final = (
-    b"SELECT r.rail, m.minute, coalesce(sum(c.calls), 0)::bigint AS calls,"
-    b" coalesce(sum(c.failed), 0)::bigint AS failed, coalesce(sum(c.busy), '0') AS busy"
-    b" FROM payrail.rails r CROSS JOIN generate_series("
-    b"date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1),"
-    b" date_trunc('minute', now()), INTERVAL '1 minute') m (minute)"
-    b" LEFT JOIN payrail.rail_calls c ON c.rail = r.rail AND c.minute = m.minute"
-    b" AND c.minute > now() - make_interval(mins => %(minutes)s)"
-    b" GROUP BY r.rail, m.minute ORDER BY r.rail, m.minute"
-)
-_RAIL_CALLS: Final = (
-    b"SELECT r.rail, a.action, coalesce(c.calls, 0) AS calls, coalesce(c.failed, 0) AS failed"
-    b" FROM payrail.rails r CROSS JOIN (VALUES ('enquire'), ('submit')) a (action)"
-    b" LEFT JOIN payrail.rail_calls c ON c.rail = r.rail AND c.action = a.action"
-    b" AND c.minute = date_trunc('minute', now()) - INTERVAL '1 minute'"
-    b" ORDER BY r.rail, a.action"
-)
-_NOTICES: Final = (
-    b"SELECT event_id, outcome, code, reason, jsonb_pretty(raw) AS raw, received_at"
-    b" FROM payrail.notices WHERE rail = %(rail)s AND rail_ref = %(rail_ref)s"
-    b" ORDER BY received_at, event_id"
-)
-_CASES: Final = (
-    b"SELECT * FROM payrail.cases WHERE case_id < %(after)s"
-    b" AND (closed_at IS NULL) = %(is_open)s AND kind = ANY (%(kinds)s)"
-    b" ORDER BY case_id DESC LIMIT %(limit)s"
-)
-# both ids tell the time, and nobody acts on a case before it is there
-_CASE_ACTIONS: Final = (
-    b"SELECT action_id, acted_at, actor, action, merchant_id, merchant_name, object, detail"
-    b" FROM payrail.operator_actions WHERE action_id > %(case_id)s AND object = %(object)s"
-    b" ORDER BY action_id"
-)
-_REPORTS: Final = (
-    b"SELECT report_id, rail, source, period_from, period_until, imported_at, actor, lines"
-    b" FROM payrail.reports WHERE report_id < %(after)s ORDER BY report_id DESC LIMIT %(limit)s"
-)
-_RESULTS: Final = (
-    b"SELECT result, count(*) AS lines FROM payrail.reconciliation(%(report_id)s)"
-    b" GROUP BY result ORDER BY result = 'matched', result"
-)
-_COMPARED: Final = (
-    b"SELECT d.*, c.case_id FROM payrail.reconciliation(%(report_id)s) d"
-    b" LEFT JOIN (SELECT DISTINCT ON (o.kind, o.rail_ref, o.booking)"
-    b" o.kind, o.rail_ref, o.booking, o.case_id"
-    b" FROM payrail.cases o JOIN payrail.reports r ON r.rail = o.rail"
-    b" WHERE r.report_id = %(report_id)s ORDER BY o.kind, o.rail_ref, o.booking, o.case_id DESC"
-    b") c ON c.kind = d.result AND coalesce(c.rail_ref, '') = coalesce(d.rail_ref, '')"
-    # as payrail.import_report calls it
-    b" AND c.booking = CASE WHEN d.result IN ('unknown_to_us', 'booked_twice')"
-    b" THEN coalesce(d.entry_ref, d.bank_utr, %(report_id)s || '/' || d.line) ELSE d.kind END"
-    b" ORDER BY d.result = 'matched', d.result, d.line, d.rail_ref"
-    b" LIMIT %(limit)s OFFSET %(skip)s"
-)
 
 
 # ------------------------------------------------------------------------------------ the console
@@ -1487,6 +1126,369 @@ _ACTIONS: Final = (
     b"SELECT action_id, acted_at, actor, action, merchant_id, merchant_name, object, detail"
     b" FROM payrail.operator_actions WHERE action_id < %(after)s"
     b" ORDER BY action_id DESC LIMIT %(limit)s"
+)
+
+
+# -------------------------------------------------------------------------------- banks, and cases
+
+
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """A bank: its circuit breaker, how it is doing, and what it can be relied on for."""
+
+    rail: str
+    breaker: str  # closed | open
+    failures: int  # in a row
+    opened_at: datetime | None
+    trial_at: datetime | None
+    succeeded_at: datetime | None
+    failed_at: datetime | None
+    error: str | None
+    deduplicates_references: bool
+    honours_valid_until: bool
+    batch_size: int
+    finality: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class RailMinute:
+    """The calls to a bank in one minute, and how long they took together."""
+
+    rail: str
+    minute: datetime
+    calls: int
+    failed: int
+    busy: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class RailCalls:
+    """The calls of one kind to a bank in the last whole minute."""
+
+    rail: str
+    action: str  # submit | enquire
+    calls: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A notice of a bank that was kept; `raw` as indented JSON."""
+
+    event_id: str
+    outcome: str
+    code: str | None
+    reason: str | None
+    raw: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What people have to decide, and the proposal that waits for a second operator."""
+
+    case_id: UUID
+    kind: str
+    rail: str
+    rail_ref: str | None
+    merchant_id: UUID | None
+    merchant_name: str | None
+    payout_id: UUID | None
+    status: str | None
+    amount: int | None
+    currency: str | None
+    detail: str
+    report_id: UUID | None
+    booking: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_by: str | None
+    resolution: str | None
+    proposal_id: UUID | None
+    proposed_action: str | None  # settle | fail | close
+    proposed_code: str | None  # the UTR, or the failure code
+    proposed_note: str | None
+    proposed_by: str | None
+    proposed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCases:
+    """How many cases of one kind are open."""
+
+    kind: str
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A bank's own report that was imported."""
+
+    report_id: UUID
+    rail: str
+    source: str
+    period_from: datetime
+    period_until: datetime
+    imported_at: datetime
+    actor: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A line of a report against our books, or what is missing there (without `line`).
+
+    `amount` and `utr` are ours, `bank_amount` and `bank_utr` the bank's.
+    """
+
+    result: str  # matched | missing_at_bank | unknown_to_us | booked_twice | different_…
+    line: int | None
+    kind: str
+    entry_ref: str | None
+    rail_ref: str | None
+    merchant_id: UUID | None
+    payout_id: UUID | None
+    status: str | None
+    amount: int | None
+    currency: str | None
+    utr: str | None
+    bank_amount: int | None
+    bank_currency: str | None
+    bank_utr: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A booking of a bank beside ours, or ours that the bank lacks; and the case made of it."""
+
+    result: str
+    line: int | None
+    kind: str  # payment | return
+    entry_ref: str | None
+    rail_ref: str | None
+    merchant_id: UUID | None
+    payout_id: UUID | None
+    status: str | None
+    amount: int | None
+    currency: str | None
+    utr: str | None
+    bank_amount: int | None
+    bank_currency: str | None
+    bank_utr: str | None
+    booking: str | None
+    case_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How many lines of a report have one result."""
+
+    result: str
+    lines: int
+
+
+async def rails(db: Pool) -> list[Rail]:
+    """Return all banks by name."""
+    return await _rows(db, Rail, "rails", "rail")
+
+
+async def rail_minutes(db: Pool, *, minutes: int) -> list[RailMinute]:
+    """Return how the calls to each bank went in each of the last minutes, oldest first."""
+    return await call(db, _RAIL_MINUTES, {"minutes": minutes}, class_row(RailMinute))
+
+
+async def rail_calls(db: Pool) -> list[RailCalls]:
+    """Return how the calls to each bank went in the last whole minute."""
+    return await call(db, _RAIL_CALLS, {}, class_row(RailCalls))
+
+
+async def notices(db: Pool, rail: str, rail_ref: str) -> list[Heard]:
+    """Return what a bank said by itself of one reference, oldest first."""
+    return await call(db, _NOTICES, {"rail": rail, "rail_ref": rail_ref}, class_row(Heard))
+
+
+async def open_cases(db: Pool) -> list[OpenCases]:
+    """Return how many cases are open, by kind; kinds without any are left out."""
+    return await _door(db, OpenCases, "open_cases")
+
+
+async def cases(
+    db: Pool, *, is_open: bool, kinds: Sequence[str], limit: int, after: UUID | None = None
+) -> list[Case]:
+    """Return open or closed cases of these kinds, newest first, from behind `after` on."""
+    parameters = {
+        "is_open": is_open,
+        "kinds": list(kinds),
+        "limit": limit,
+        "after": after or _LAST,
+    }
+    return await call(db, _CASES, parameters, class_row(Case))
+
+
+async def case(db: Pool, case_id: UUID) -> Case | None:
+    """Return one case."""
+    return _maybe(await _rows(db, Case, "cases", "case_id", case_id=case_id))
+
+
+async def payout_cases(db: Pool, merchant_id: UUID, payout_id: UUID) -> list[Case]:
+    """Return the cases of a payout, oldest first."""
+    return await _rows(db, Case, "cases", "case_id", merchant_id=merchant_id, payout_id=payout_id)
+
+
+async def case_actions(db: Pool, case_id: UUID) -> list[Action]:
+    """Return what operators did with a case, oldest first."""
+    parameters = {"case_id": case_id, "object": str(case_id)}
+    return await call(db, _CASE_ACTIONS, parameters, class_row(Action))
+
+
+async def propose_resolution(
+    db: Pool, session_hash: bytes, case_id: UUID, *, action: str, code: str | None, note: str
+) -> Case:
+    """Propose to settle (`code` is the UTR), fail (a failure code) or close, in one's own name."""
+    return _one(
+        await _door(
+            db,
+            Case,
+            "propose_resolution",
+            p_session_hash=session_hash,
+            p_case_id=case_id,
+            p_action=action,
+            p_code=code,
+            p_note=note,
+        )
+    )
+
+
+async def decide_resolution(
+    db: Pool, session_hash: bytes, proposal_id: UUID, *, confirm: bool
+) -> Case:
+    """Confirm another operator's proposal, which then happens, or reject one."""
+    return _one(
+        await _door(
+            db,
+            Case,
+            "decide_resolution",
+            p_session_hash=session_hash,
+            p_proposal_id=proposal_id,
+            p_confirm=confirm,
+        )
+    )
+
+
+async def reports(db: Pool, *, limit: int, after: UUID | None = None) -> list[Report]:
+    """Return the banks' reports, newest first, from behind `after` on."""
+    return await call(db, _REPORTS, {"limit": limit, "after": after or _LAST}, class_row(Report))
+
+
+async def report(db: Pool, report_id: UUID) -> Report | None:
+    """Return one report."""
+    return _maybe(await _rows(db, Report, "reports", "report_id", report_id=report_id))
+
+
+async def import_report(
+    db: Pool,
+    rail: str,
+    *,
+    source: str,
+    content_hash: bytes,
+    since: datetime,
+    until: datetime,
+    lines: Sequence[ReportLine],
+    actor: str | None = None,
+) -> Report:
+    """Keep what a bank booked from `since` until before `until`; each difference becomes a case.
+
+    `content_hash` is the SHA-256 of the file: the same content again changes nothing.
+    """
+    return _one(
+        await _door(
+            db,
+            Report,
+            "import_report",
+            p_rail=rail,
+            p_source=source,
+            p_content_hash=content_hash,
+            p_from=since,
+            p_until=until,
+            p_lines=_composites(lines),
+            p_actor=actor,
+        )
+    )
+
+
+async def reconciliation(db: Pool, report_id: UUID) -> list[Booking]:
+    """Return a report against our books as they are now, by line; what is missing comes last."""
+    return await _door(db, Booking, "reconciliation", p_report_id=report_id)
+
+
+async def all_cases(db: Pool, *, closed: bool = False) -> list[Case]:
+    """Return the cases that are open, oldest first; with `closed` those that were, too."""
+    return await call(db, _ALL_CASES, {"closed": closed}, class_row(Case))
+
+
+async def results(db: Pool, report_id: UUID) -> list[Result]:
+    """Return how many lines of a report have which result."""
+    return await call(db, _RESULTS, {"report_id": report_id}, class_row(Result))
+
+
+async def compared(db: Pool, report_id: UUID, *, limit: int, skip: int) -> list[Compared]:
+    """Return a report beside our books, differences first."""
+    parameters = {"report_id": report_id, "limit": limit, "skip": skip}
+    return await call(db, _COMPARED, parameters, class_row(Compared))
+
+
+_RAIL_MINUTES: Final = (
+    b"SELECT r.rail, m.minute, coalesce(sum(c.calls), 0)::bigint AS calls,"
+    b" coalesce(sum(c.failed), 0)::bigint AS failed, coalesce(sum(c.busy), '0') AS busy"
+    b" FROM payrail.rails r CROSS JOIN generate_series("
+    b"date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1),"
+    b" date_trunc('minute', now()), INTERVAL '1 minute') m (minute)"
+    b" LEFT JOIN payrail.rail_calls c ON c.rail = r.rail AND c.minute = m.minute"
+    b" AND c.minute > now() - make_interval(mins => %(minutes)s)"
+    b" GROUP BY r.rail, m.minute ORDER BY r.rail, m.minute"
+)
+_RAIL_CALLS: Final = (
+    b"SELECT r.rail, a.action, coalesce(c.calls, 0) AS calls, coalesce(c.failed, 0) AS failed"
+    b" FROM payrail.rails r CROSS JOIN (VALUES ('enquire'), ('submit')) a (action)"
+    b" LEFT JOIN payrail.rail_calls c ON c.rail = r.rail AND c.action = a.action"
+    b" AND c.minute = date_trunc('minute', now()) - INTERVAL '1 minute'"
+    b" ORDER BY r.rail, a.action"
+)
+_NOTICES: Final = (
+    b"SELECT event_id, outcome, code, reason, jsonb_pretty(raw) AS raw, received_at"
+    b" FROM payrail.notices WHERE rail = %(rail)s AND rail_ref = %(rail_ref)s"
+    b" ORDER BY received_at, event_id"
+)
+_CASES: Final = (
+    b"SELECT * FROM payrail.cases WHERE case_id < %(after)s"
+    b" AND (closed_at IS NULL) = %(is_open)s AND kind = ANY (%(kinds)s)"
+    b" ORDER BY case_id DESC LIMIT %(limit)s"
+)
+# both ids tell the time, and nobody acts on a case before it is there
+_CASE_ACTIONS: Final = (
+    b"SELECT action_id, acted_at, actor, action, merchant_id, merchant_name, object, detail"
+    b" FROM payrail.operator_actions WHERE action_id > %(case_id)s AND object = %(object)s"
+    b" ORDER BY action_id"
+)
+_REPORTS: Final = (
+    b"SELECT report_id, rail, source, period_from, period_until, imported_at, actor, lines"
+    b" FROM payrail.reports WHERE report_id < %(after)s ORDER BY report_id DESC LIMIT %(limit)s"
+)
+_RESULTS: Final = (
+    b"SELECT result, count(*) AS lines FROM payrail.reconciliation(%(report_id)s)"
+    b" GROUP BY result ORDER BY result = 'matched', result"
+)
+_COMPARED: Final = (
+    b"SELECT d.*, c.case_id FROM payrail.reconciliation(%(report_id)s) d"
+    b" LEFT JOIN (SELECT DISTINCT ON (o.kind, o.rail_ref, o.booking)"
+    b" o.kind, o.rail_ref, o.booking, o.case_id"
+    b" FROM payrail.cases o JOIN payrail.reports r ON r.rail = o.rail"
+    b" WHERE r.report_id = %(report_id)s"
+    b" ORDER BY o.kind, o.rail_ref, o.booking, o.case_id DESC"
+    b") c ON c.kind = d.result AND c.booking = d.booking"
+    b" AND coalesce(c.rail_ref, '') = coalesce(d.rail_ref, '')"
+    b" ORDER BY d.result = 'matched', d.result, d.line, d.rail_ref"
+    b" LIMIT %(limit)s OFFSET %(skip)s"
 )
 
 

@@ -155,7 +155,7 @@ def _drop(connection: psycopg.Connection) -> None:
                 connection.execute("SET LOCAL lock_timeout = '5s'")
                 connection.execute("SET LOCAL client_min_messages = warning")
                 names = sql.SQL(", ").join(map(sql.Identifier, _SCHEMAS))
-                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(names))
+                connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(names))
                 if connection.execute(_MAY_CREATE).fetchone() == (True,):
                     connection.execute("CREATE SCHEMA procrastinate")
                     connection.execute("CREATE SCHEMA migrations")

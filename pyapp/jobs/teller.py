@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from pyapp import doors, log
+from pyapp.database import Pool
 from pyapp.rails.rail import Answer, Instruction, NotReachedError, NotSent, Rail, Unknown
 
 CALL_DEADLINE: Final = 10.0  # seconds for one call to a bank; less than half a lease
@@ -157,7 +158,7 @@ class Teller:
             await self.flush()
 
 
-def report_to(db: doors.Pool, rail: str) -> Report:
+def report_to(db: Pool, rail: str) -> Report:
     """Return how calls to this bank are reported; a database that is away costs only the count."""
 
     async def report(tally: Tally, error: str | None) -> None:

@@ -96,11 +96,7 @@ BEGIN
             d.merchant_id,
             d.payout_id,
             v_report_id,
-            CASE
-                WHEN d.result IN ('unknown_to_us', 'booked_twice')
-                    THEN coalesce(d.entry_ref, d.bank_utr, v_report_id || '/' || d.line)
-                ELSE d.kind
-            END,
+            d.booking,
             coalesce(d.bank_amount, d.amount),
             coalesce(d.bank_currency, d.currency),
             CASE d.result

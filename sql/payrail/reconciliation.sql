@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION payrail.reconciliation(p_report_id uuid)
 RETURNS TABLE (
     result text, line integer, kind text, entry_ref text, rail_ref text, merchant_id uuid, payout_id uuid, status text,
-    amount bigint, currency text, utr text, bank_amount bigint, bank_currency text, bank_utr text
+    amount bigint, currency text, utr text, bank_amount bigint, bank_currency text, bank_utr text, booking text
 )
 LANGUAGE plpgsql
 STABLE
@@ -45,7 +45,15 @@ BEGIN
         p.utr::text,
         l.amount::bigint,
         l.currency,
-        l.utr
+        l.utr,
+        -- which booking a case is about: ours by its kind, one that we do not have by the bank's own words
+        CASE
+            WHEN p.payout_id IS NULL OR row_number() OVER (
+                PARTITION BY l.rail_ref, l.kind
+                ORDER BY (l.utr = p.utr) DESC NULLS LAST, l.line
+            ) > 1 THEN coalesce(l.entry_ref, l.utr, p_report_id || '/' || l.line)
+            ELSE l.kind
+        END
     FROM rail.report_lines l
     LEFT JOIN rail.instructions i ON l.rail_ref = i.rail_ref AND i.rail = v_report.rail
     LEFT JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
@@ -65,7 +73,8 @@ BEGIN
         p.utr::text,
         NULL,
         NULL,
-        NULL
+        NULL,
+        CASE e.to_status WHEN 'settled' THEN 'payment' ELSE 'return' END
     FROM webhook.events e
     INNER JOIN payout.payouts p ON e.merchant_id = p.merchant_id AND e.payout_id = p.payout_id
     INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id

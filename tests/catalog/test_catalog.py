@@ -22,11 +22,11 @@ SQL = ROOT / "sql"
 
 # bottom up: a schema uses only itself and those before it
 LAYERS = ["merchant", "ledger", "webhook", "payout", "rail", "payrail", "audit"]
-HOUSE = [*LAYERS, "sandbox"]
+HOUSE = LAYERS
 
 # tables that are not a merchant's: what is looked up before the merchant is known, and what is
 # the same for all merchants
-LOOKUP = {"merchant.api_keys", "merchant.sessions"}
+LOOKUP = {"merchant.api_keys", "merchant.sessions", "rail.instructions"}
 REFERENCE = {
     "merchant.instance",
     "ledger.currencies",
@@ -34,8 +34,14 @@ REFERENCE = {
     "payout.transitions",
     "payout.failure_codes",
     "audit.loaded_definitions",
-    "sandbox.instructions",
-    "sandbox.test_numbers",
+    # and what is a bank's
+    "rail.rails",
+    "rail.calls",
+    "rail.notices",
+    "rail.reports",
+    "rail.report_lines",
+    "rail.cases",  # some are about a booking that is nobody's
+    "rail.proposals",
     # and what is the operators'
     "merchant.operators",
     "merchant.operator_sessions",
@@ -55,6 +61,14 @@ ABOUT_ALL = {
     "due_merchants",
     "create_merchant",
     "audit_report",
+    # banks: their word is about many merchants, who are locked in the order of their ids
+    "declare_rail",
+    "report_calls",
+    "receive_notices",
+    "reconciliation",
+    "import_report",
+    "propose_resolution",
+    "decide_resolution",
     # the console
     "add_operator",
     "set_operator_password",
@@ -198,7 +212,8 @@ def test_every_unique_index_of_a_merchants_data_has_the_merchant(catalog: Connec
     )
     assert len(rows) > len(LAYERS)
     wrong = {row["index"] for row in rows if not row["first"]}
-    assert wrong == {f"{table}_pkey" for table in {*LOOKUP, "merchant.operator_actions"}}
+    apart = {*LOOKUP, "merchant.operator_actions", "rail.cases"}
+    assert wrong == {f"{table}_pkey" for table in apart}
 
 
 def test_every_foreign_key_of_a_merchants_data_has_the_merchant(catalog: Connection) -> None:
@@ -312,7 +327,7 @@ def test_every_door_is_a_definer_with_a_pinned_search_path(catalog: Connection) 
             assert function["definer"], function["function"]
         if function["definer"]:
             assert function["config"][0] == "search_path=pg_catalog, pg_temp", function["function"]
-            assert function["schema"] in {"payrail", "sandbox", "audit"}, function["function"]
+            assert function["schema"] in {"payrail", "audit"}, function["function"]
 
 
 def test_no_function_is_anybodys(catalog: Connection) -> None:
@@ -365,13 +380,15 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
         *(f"payrail.{name}" for name in ("open_payouts", "open_cases", "work", "throughput")),
         *(f"payrail.{name}" for name in ("find_payouts", "troubled_payouts")),
         "payrail.changes",  # looks at several that were asked for
+        # find whom a bank's word is about
+        *(f"payrail.{name}" for name in ("receive_notices", "reconciliation")),
         *(f"payrail.{verb}_session" for verb in ("open", "resume", "close")),  # look it up, too
         "audit.current_definitions",
         "payrail.audit_report",
     }
     seen = set()
     for function in functions(catalog):
-        if function["function"] in exempt or function["schema"] in {"audit", "sandbox"}:
+        if function["function"] in exempt or function["schema"] == "audit":
             continue
         for statement in statements(function["body"]):
             if reads.search(statement):
@@ -496,6 +513,8 @@ def test_the_views_are_the_files(catalog: Connection) -> None:
 def test_triggers_and_tables_are_only_made_where_they_belong() -> None:
     for path in sorted((ROOT / "migrations").glob("*.sql")):
         text = code(path.read_text())
+        dropped = r"DROP (FUNCTION|VIEW) IF EXISTS [^;]+;"  # whose shape has changed
+        text = re.sub(dropped, "", text)
         assert not re.search(r"\b(FUNCTION|TRIGGER|VIEW|GRANT|REVOKE)\b", text), path.name
     for name, text in files().items():
         assert not re.search(r"\b(CREATE|DROP) (TABLE|INDEX|UNIQUE|TYPE|DOMAIN)\b", code(text)), (
@@ -542,9 +561,6 @@ def test_schemas_use_only_those_below_them(catalog: Connection) -> None:
         used = set(re.findall(rf"\b({'|'.join(HOUSE)})\.\w+", without_strings(user["body"])))
         if user["name"] == "payrail.audit_report":
             used -= {"audit"}  # the door of the audit
-        if user["schema"] == "sandbox":
-            assert used <= {"sandbox"}, user["name"]
-            continue
         below = set(LAYERS[: LAYERS.index(user["schema"]) + 1])
         assert used <= below, (user["name"], used - below)
 
@@ -585,7 +601,7 @@ ADMINISTRATION = {"migrate.py", "embedded.py", "reset.py"}
 
 
 def test_python_names_no_table() -> None:
-    inside = "|".join(set(HOUSE) - {"payrail", "sandbox", "audit"})
+    inside = "|".join(set(HOUSE) - {"payrail", "audit"})
     for path in sorted((ROOT / "pyapp").rglob("*.py")):
         if path.name in ADMINISTRATION:
             continue

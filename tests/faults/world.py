@@ -50,7 +50,7 @@ SELECT * FROM audit.current_definitions() LIMIT 0
 """
 
 
-class _NoWaiting(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+class _NoWaiting(selectors.DefaultSelector):
     """Waits for nothing: when the loop would, its clock is moved instead."""
 
     loop: Loop

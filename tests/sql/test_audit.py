@@ -28,6 +28,7 @@ INVARIANTS = {
     "outcome_without_evidence",
     "overdue_work",
     "payout_entries",
+    "unescalated",
     "unproven_status",
 }
 
@@ -237,7 +238,7 @@ TAMPERINGS: list[tuple[str, str]] = [
     ),
     (
         "outcome_without_evidence",
-        f"UPDATE rail.evidence SET effect = 'contradicted' WHERE {SETTLED}",
+        f"UPDATE rail.evidence SET effect = 'contradicted' WHERE {SETTLED} AND effect = 'applied'",
     ),
     ("outcome_without_evidence", f"UPDATE rail.evidence SET code = 'x' WHERE {SETTLED}"),
     ("outcome_without_evidence", f"UPDATE rail.evidence SET outcome = 'refused' WHERE {SETTLED}"),

@@ -204,7 +204,6 @@ def test_every_door_knows_only_merchants_that_exist(desk: Desk) -> None:
     calls: list[tuple[str, str, dict[str, Any]]] = [
         ("payrail_api", "cancel_payout", {"payout_id": uuid4()}),
         ("payrail_worker", "claim_payouts", {}),
-        ("payrail_worker", "postpone_payouts", {"payout_ids": [uuid4()]}),
         ("payrail_operator", "settle_payout", {"payout_id": uuid4(), "utr": "U"}),
         (
             "payrail_operator",

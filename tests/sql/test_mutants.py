@@ -185,36 +185,45 @@ MUTANTS: Final = [
         "what is not due is claimed",
         (claims.test_a_claimed_payout_is_nobody_elses,),
         "payrail/claim_payouts.sql",
-        (("d.next_action_at <= v_now", "d.next_action_at IS NOT NULL"),),
+        (
+            (
+                "d.next_action_at <= v_now AND (p_rails",
+                "d.next_action_at IS NOT NULL AND (p_rails",
+            ),
+        ),
     ),
     Mutant(
         "what a dead worker left is sent again",
         (claims.test_what_a_dead_worker_left_is_asked_about_not_sent_again,),
         "payrail/claim_payouts.sql",
-        (("ELSE 'enquire' END", "ELSE 'submit' END"),),
+        (("ELSE 'enquire'", "ELSE 'submit'"),),
     ),
     Mutant(
         "an unknown outcome fails the payout",
         (claims.test_an_unknown_outcome_stays_processing_and_is_asked_about_later,),
-        "payrail/postpone_payouts.sql",
+        "rail/postpone_payout.sql",
         (
             (
-                "next_action_at = postpone_payouts.next_action_at,",
-                "next_action_at = NULL, status = 'failed', failure_code = 'rail_unavailable',",
+                "unknown_reason = left(coalesce(p_reason, 'the bank has not",
+                (
+                    "status = 'failed', failure_code = 'rail_unavailable',"
+                    " unknown_reason = left(coalesce(p_reason, 'the bank has not"
+                ),
             ),
         ),
     ),
     Mutant(
         "a repeated refusal refunds again",
         (outcomes.test_a_refund_happens_once,),
-        "payrail/fail_payouts.sql",
+        "payrail/record_answers.sql",
         (
             (
-                "effect := 'repeated';",
+                "        IF effect IN ('noted', 'refused') THEN",
                 (
-                    "effect := 'repeated';"
+                    "        IF effect = 'repeated' THEN"
                     " INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)"
                     " VALUES (p_merchant_id, 'INR', 'release', v_payout.amount, payout_id);"
+                    " END IF; IF effect IN ('noted', 'refused') THEN"
                 ),
             ),
         ),
@@ -222,14 +231,14 @@ MUTANTS: Final = [
     Mutant(
         "anything a bank says is a final no",
         (partial(outcomes.test_only_a_listed_final_no_fails_a_payout, code="timeout"),),
-        "payrail/fail_payouts.sql",
-        (("f.code = v_refusal.failure_code)", "TRUE)"),),
+        "payrail/record_answers.sql",
+        (("WHERE f.code = v_said.code)", "WHERE TRUE)"),),
     ),
     Mutant(
         "a late success is swallowed",
         (outcomes.test_a_late_success_after_a_failure_is_never_dropped,),
-        "payrail/settle_payouts.sql",
-        (("IF effect IN ('applied', 'contradicted') THEN", "IF effect = 'applied' THEN"),),
+        "payrail/record_answers.sql",
+        (("IF effect = 'contradicted' OR (effect = 'applied'", "IF (effect = 'applied'"),),
     ),
     Mutant(
         "a credit counts twice",
@@ -340,7 +349,12 @@ MUTANTS: Final = [
         "a postponed payout that is due is not claimed",
         (claims.test_a_postponed_payout_is_asked_about_when_its_time_comes,),
         "payrail/claim_payouts.sql",
-        (("d.next_action_at <= v_now", "d.next_action_at <= v_now AND d.unknown_reason IS NULL"),),
+        (
+            (
+                "d.next_action_at <= v_now AND (p_rails",
+                "d.next_action_at <= v_now AND d.unknown_reason IS NULL AND (p_rails",
+            ),
+        ),
     ),
 ]
 

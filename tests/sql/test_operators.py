@@ -414,11 +414,11 @@ def test_what_needs_attention_is_all_of_it_and_no_more(own_desk: Desk) -> None:
     shift(own_desk, overdue, next_action_at=timedelta(minutes=5, seconds=1))
     shift(own_desk, slow, updated_at=timedelta(minutes=61), next_action_at=timedelta(minutes=6))
     assert found(own_desk, "troubled_payouts()") == [
-        (twice, ["contradicted"]),
+        (twice, ["contradiction"]),
         (overdue, ["overdue"]),
         (slow, ["overdue", "slow"]),
     ]
-    assert found(own_desk, "troubled_payouts(1)") == [(twice, ["contradicted"])]
+    assert found(own_desk, "troubled_payouts(1)") == [(twice, ["contradiction"])]
 
 
 def test_a_payout_is_found_among_all_merchants(own_desk: Desk) -> None:

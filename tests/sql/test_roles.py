@@ -31,7 +31,6 @@ READERS = API | OPERATOR | AUDITOR
 SCHEMAS = {
     "payrail": API | WORKER | OPERATOR | AUDITOR,
     "audit": AUDITOR,
-    "sandbox": WORKER,
     "procrastinate": WORKER,
     "merchant": NOBODY,
     "ledger": NOBODY,
@@ -72,11 +71,10 @@ FUNCTIONS = {
     # the worker
     "payrail.due_merchants": WORKER | OPERATOR,
     "payrail.claim_payouts": WORKER,
-    "payrail.settle_payouts": WORKER | OPERATOR,
-    "payrail.fail_payouts": WORKER | OPERATOR,
-    "payrail.postpone_payouts": WORKER,
-    "sandbox.submit": WORKER,
-    "sandbox.enquire": WORKER,
+    "payrail.record_answers": WORKER,
+    "payrail.declare_rail": WORKER,
+    "payrail.report_calls": WORKER,
+    "payrail.receive_notices": WORKER | API,
     # operators
     "payrail.create_merchant": OPERATOR,
     "payrail.create_api_key": OPERATOR,
@@ -85,6 +83,10 @@ FUNCTIONS = {
     "payrail.archive_bank_account": OPERATOR,
     "payrail.credit_merchant": OPERATOR,
     "payrail.settle_payout": OPERATOR,
+    "payrail.settle_payouts": OPERATOR,
+    "payrail.fail_payouts": OPERATOR,
+    "payrail.import_report": OPERATOR,
+    "payrail.reconciliation": OPERATOR | AUDITOR,
     "payrail.fail_payout": OPERATOR,
     "payrail.return_payout": OPERATOR,
     "payrail.audit_report": OPERATOR | AUDITOR,
@@ -101,6 +103,8 @@ FUNCTIONS = {
     "payrail.throughput": OPERATOR,
     "payrail.find_payouts": OPERATOR,
     "payrail.troubled_payouts": OPERATOR,
+    "payrail.propose_resolution": OPERATOR,
+    "payrail.decide_resolution": OPERATOR,
     # auditors
     "audit.current_definitions": AUDITOR,
     # inside
@@ -118,7 +122,14 @@ FUNCTIONS = {
     "payout.is_metadata": NOBODY,
     "payout.request_problem": NOBODY,
     "payout.request_fingerprint": NOBODY,
+    "rail.clock": NOBODY,
     "rail.record_evidence": NOBODY,
+    "rail.open_case": NOBODY,
+    "rail.close_answered_cases": NOBODY,
+    "rail.note_contradiction": NOBODY,
+    "rail.postpone_payout": NOBODY,
+    "rail.is_to_be_sent": NOBODY,
+    "rail.shut_rails": NOBODY,
     "rail.dispatch_is_waiting": NOBODY,
     "rail.defer_dispatch": NOBODY,
     "rail.wake_worker": NOBODY,
@@ -136,7 +147,13 @@ SELECTS = {
     "payrail.failure_codes": READERS,
     "payrail.events": READERS,
     "payrail.api_keys": OPERATOR | AUDITOR,
-    "payrail.evidence": OPERATOR | AUDITOR,
+    "payrail.attempts": READERS,
+    "payrail.evidence": READERS,
+    "payrail.rails": READERS,
+    "payrail.rail_calls": READERS,
+    "payrail.notices": WORKER | OPERATOR | AUDITOR,
+    "payrail.cases": OPERATOR | AUDITOR,
+    "payrail.reports": OPERATOR | AUDITOR,
     "payrail.operators": OPERATOR | AUDITOR,
     "payrail.operator_actions": OPERATOR | AUDITOR,
     "audit.loaded_definitions": AUDITOR,
@@ -152,6 +169,7 @@ SELECTS = {
     "audit.outcome_without_evidence": AUDITOR,
     "audit.overdue_work": AUDITOR,
     "audit.payout_entries": AUDITOR,
+    "audit.unescalated": AUDITOR,
     "audit.unproven_status": AUDITOR,
     "merchant.instance": NOBODY,
     "merchant.merchants": NOBODY,
@@ -172,8 +190,15 @@ SELECTS = {
     "payout.history": NOBODY,
     "payout.idempotency_keys": NOBODY,
     "rail.evidence": NOBODY,
-    "sandbox.instructions": NOBODY,
-    "sandbox.test_numbers": NOBODY,
+    "rail.attempts": NOBODY,
+    "rail.calls": NOBODY,
+    "rail.cases": NOBODY,
+    "rail.instructions": NOBODY,
+    "rail.notices": NOBODY,
+    "rail.proposals": NOBODY,
+    "rail.rails": NOBODY,
+    "rail.report_lines": NOBODY,
+    "rail.reports": NOBODY,
 }
 
 
@@ -569,17 +594,23 @@ DOORS: dict[str, tuple[str, str]] = {
     "cancel_payout": ("payrail_api", "%(merchant_id)s, %(pending)s"),
     "claim_payouts": ("payrail_worker", "%(merchant_id)s"),
     "settle_payouts": (
-        "payrail_worker",
+        "payrail_operator",
         "%(merchant_id)s, ARRAY[ROW(%(processing)s, 'U', NULL)::payrail.settlement]",
     ),
     "fail_payouts": (
-        "payrail_worker",
+        "payrail_operator",
         (
             "%(merchant_id)s,"
             " ARRAY[ROW(%(processing)s, 'account_closed', NULL, NULL)::payrail.refusal]"
         ),
     ),
-    "postpone_payouts": ("payrail_worker", "%(merchant_id)s, ARRAY[%(processing)s::uuid]"),
+    "record_answers": (
+        "payrail_worker",
+        (
+            "%(merchant_id)s, ARRAY[ROW(%(processing)s, 'paid', NULL, 'U', NULL, NULL, 1)"
+            "::payrail.bank_answer]"
+        ),
+    ),
     "settle_payout": ("payrail_operator", "%(merchant_id)s, %(processing)s, 'U'"),
     "fail_payout": ("payrail_operator", "%(merchant_id)s, %(processing)s, 'account_closed'"),
     "return_payout": ("payrail_operator", "%(merchant_id)s, %(settled)s, 'R'"),
@@ -598,7 +629,10 @@ def test_the_money_doors_are_all_here() -> None:
     moving = {name.removeprefix("payrail.") for name in FUNCTIONS if "payout" in name}
     inside = {"payout_json", "payout_detail_json", "daily_payouts", "open_payouts"}
     inside |= {"find_payouts", "troubled_payouts"}
-    assert {*DOORS} == {n for n in moving if "." not in n} - inside | {"credit_merchant"}
+    assert {*DOORS} == {n for n in moving if "." not in n} - inside | {
+        "credit_merchant",
+        "record_answers",
+    }
 
 
 @pytest.mark.parametrize(("setting", "value", "state"), UNSAFE)
