@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import servers
@@ -32,6 +33,7 @@ def settle_in(page: Page, focus: str) -> list[object]:
     return place
 
 
+@pytest.mark.usefixtures("bank")
 def test_a_payout_is_seen_to_settle(window: Window, desk: Desk, tmp_path: Path) -> None:
     for _ in range(12):
         desk.payout("cancelled", 100)
