@@ -457,7 +457,10 @@ async def _case_show(db: database.Pool, args: Arguments) -> Answer:
     if case.merchant_id and case.payout_id:
         payout = (case.merchant_id, case.payout_id)
         attempts = [_record(attempt) for attempt in await doors.attempts(db, *payout)]
-        evidence = [_record(said) for said in await doors.evidence(db, *payout)]
+        evidence = [
+            {**_record(said), "answer": msgspec.json.decode(said.answer or "null")}
+            for said in await doors.evidence(db, *payout)
+        ]
     found = {**_record(case), "attempts": attempts, "evidence": evidence}
     text = "\n\n".join(
         (

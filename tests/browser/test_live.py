@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import servers
@@ -31,6 +33,7 @@ def settle_in(page: Page, focus: str) -> list[object]:
     return place
 
 
+@pytest.mark.usefixtures("bank")
 def test_a_payout_is_seen_to_settle(window: Window, desk: Desk, tmp_path: Path) -> None:
     for _ in range(12):
         desk.payout("cancelled", 100)
@@ -52,10 +55,25 @@ def test_a_payout_is_seen_to_settle(window: Window, desk: Desk, tmp_path: Path) 
         worker.stdin.close()  # now the bank answers, also what other tests have left
         expect(heading).to_have_text("₹10.00 Settled")
         expect(row).to_contain_text("Settled")
-    expect(one.locator(".timeline strong")).to_have_text(["Pending", "Processing", "Settled"])
+    steps = ("Requested", "Sent to the bank", re.compile("^Paid, UTR "))
+    expect(one.locator(".timeline strong")).to_have_text(steps)
     expect(one.get_by_text("Paid out")).to_be_visible()
     for page, place in places.items():
         assert page.evaluate(WHERE) == place
+
+
+def test_what_a_bank_says_meanwhile_is_seen(window: Window, desk: Desk) -> None:
+    """It changes no status, so there is no event: the page looks when the bank has been asked."""
+    payout_id = desk.payout("processing")
+    desk.say(payout_id, "unknown")
+    page = window.signed_in(f"/payouts/{payout_id}")
+    place = settle_in(page, "[data-copy]")
+    expect(page.locator(".timeline")).to_contain_text("We ask again at")
+    desk.make_due(payout_id)
+    desk.claim()
+    desk.say(payout_id, "pending")
+    expect(page.get_by_text("The bank has it and is working on it")).to_be_visible()
+    assert page.evaluate(WHERE) == place
 
 
 def test_a_new_payout_and_the_balance_appear(window: Window, desk: Desk) -> None:
