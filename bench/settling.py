@@ -113,7 +113,8 @@ def _settle(connection: psycopg.Connection, merchant: UUID) -> float:
     while time.monotonic() < deadline:
         found = connection.execute(
             "SELECT 1000 * extract(epoch FROM settled_at - created_at)::float"
-            " FROM payrail.payouts WHERE merchant_id = %s AND payout_id = %s AND status = 'settled'",
+            " FROM payrail.payouts"
+            " WHERE merchant_id = %s AND payout_id = %s AND status = 'settled'",
             [merchant, row[0]],
         ).fetchone()
         if found is not None:

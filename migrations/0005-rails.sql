@@ -13,7 +13,7 @@ CREATE TABLE rail.rails (
     deduplicates_references boolean NOT NULL,
     honours_valid_until boolean NOT NULL,
     batch_size integer NOT NULL CHECK (batch_size BETWEEN 1 AND 100000),
-    finality interval NOT NULL CHECK (finality BETWEEN INTERVAL '0' AND INTERVAL '90 days'),
+    finality interval NOT NULL CHECK (finality BETWEEN '0' AND '90 days'),
     declared_at timestamptz NOT NULL DEFAULT now(),
     failures integer NOT NULL DEFAULT 0,
     opened_at timestamptz,
@@ -230,7 +230,12 @@ ON CONFLICT DO NOTHING;
 
 -- Payouts that were sent before instructions were kept.
 INSERT INTO rail.instructions (rail_ref, merchant_id, payout_id, rail, instructed_at)
-SELECT p.rail_ref, p.merchant_id, p.payout_id, b.rail, p.updated_at
+SELECT
+    p.rail_ref,
+    p.merchant_id,
+    p.payout_id,
+    b.rail,
+    p.updated_at
 FROM payout.payouts p
 INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
 WHERE p.status IN ('processing', 'settled', 'failed', 'returned');

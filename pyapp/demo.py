@@ -1,8 +1,8 @@
 """`make demo`: all of PayRail in one terminal.
 
-The database first, then a sandbox bank, the API and a worker as child processes. Each child has a session of its
-own, so that Ctrl-C reaches this process alone and things stop in order, and reads a pipe whose
-other end is here: when this process is killed, the pipe ends and so do they.
+The database first, then a sandbox bank, the API and a worker as child processes. Each child has a
+session of its own, so that Ctrl-C reaches this process alone and things stop in order, and reads a
+pipe whose other end is here: when this process is killed, the pipe ends and so do they.
 """
 
 from __future__ import annotations

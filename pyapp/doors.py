@@ -681,9 +681,7 @@ async def report_calls(
 
 async def receive_notices(db: Pool, rail: str, notices: Sequence[Notice]) -> list[Received]:
     """Keep what a bank said by itself, once per event; the payouts are due to be asked about."""
-    return await _door(
-        db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices)
-    )
+    return await _door(db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices))
 
 
 # ----------------------------------------------------------------------------------- for operators

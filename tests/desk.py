@@ -137,11 +137,13 @@ class Desk:
 
     def settle_batch(self, *settlements: Sequence[object]) -> list[DictRow]:
         """Record as a worker that the bank has paid; a settlement is (payout_id, utr, answer)."""
-        return self.record(*((one, "paid", None, utr, None, raw, None) for one, utr, raw in settlements))
+        said = ((one, "paid", None, utr, None, raw, None) for one, utr, raw in settlements)
+        return self.record(*said)
 
     def fail_batch(self, *refusals: Sequence[object]) -> list[DictRow]:
         """Record final refusals as a worker; one is (payout_id, failure_code, reason, answer)."""
-        return self.record(*((p, "refused", code, None, why, raw, None) for p, code, why, raw in refusals))
+        said = ((p, "refused", code, None, why, raw, None) for p, code, why, raw in refusals)
+        return self.record(*said)
 
     def record(self, *answers: Sequence[object]) -> list[DictRow]:
         """Record as a worker; (payout_id, outcome, code, utr, reason, answer, attempt)."""

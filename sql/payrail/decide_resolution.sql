@@ -1,8 +1,8 @@
 -- Promises: a proposal is confirmed by another operator than the one who made it, and then happens at once; or it is rejected, by either,
 -- and the case stays open. Who decides is taken from the session.
 -- Lock: the merchant's, if the case is about a payout.
--- Raises: PR201, PR202 the payout has ended meanwhile, PR209 the case was closed meanwhile, PR407 no such proposal is waiting, PR503 nobody is signed in with it, PR504 it is
--- one's own.
+-- Raises: PR201, PR202 the payout has ended meanwhile, PR209 the case was closed meanwhile, PR407 no such proposal is waiting, PR503
+-- nobody is signed in with it, PR504 it is one's own.
 CREATE OR REPLACE FUNCTION payrail.decide_resolution(p_session_hash bytea, p_proposal_id uuid, p_confirm boolean)
 RETURNS SETOF payrail.cases
 LANGUAGE plpgsql

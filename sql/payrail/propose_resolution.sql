@@ -2,8 +2,8 @@
 -- agrees. settle and fail are for a payout that is still processing, and need the UTR or one of payrail.failure_codes; close, for
 -- what was cleared elsewhere, changes no money.
 -- Lock: none but the case's open proposal, of which there is one.
--- Raises: PR109 no UTR, PR110 no such failure code, PR111 action or note, PR201 the payout is not processing, PR209 the case is closed, PR210
--- a proposal is waiting, PR406 no such case, PR503 nobody is signed in with it.
+-- Raises: PR109 no UTR, PR110 no such failure code, PR111 action or note, PR201 the payout is not processing, PR209 the case is
+-- closed, PR210 a proposal is waiting, PR406 no such case, PR503 nobody is signed in with it.
 CREATE OR REPLACE FUNCTION payrail.propose_resolution(
     p_session_hash bytea, p_case_id uuid, p_action text, p_code text, p_note text
 )

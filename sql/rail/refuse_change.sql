@@ -75,9 +75,15 @@ BEFORE UPDATE ON rail.cases
 FOR EACH ROW
 WHEN (
     old.closed_at IS NOT NULL
-    OR (new.case_id, new.kind, new.rail, new.rail_ref, new.merchant_id, new.payout_id, new.report_id, new.amount, new.currency, new.detail, new.opened_at)
+    OR (
+        new.case_id, new.kind, new.rail, new.rail_ref, new.merchant_id,
+        new.payout_id, new.report_id, new.booking, new.amount, new.currency, new.detail, new.opened_at
+    )
     IS DISTINCT FROM
-    (old.case_id, old.kind, old.rail, old.rail_ref, old.merchant_id, old.payout_id, old.report_id, old.amount, old.currency, old.detail, old.opened_at)
+    (
+        old.case_id, old.kind, old.rail, old.rail_ref, old.merchant_id,
+        old.payout_id, old.report_id, old.booking, old.amount, old.currency, old.detail, old.opened_at
+    )
 )
 EXECUTE FUNCTION merchant.refuse_change();
 

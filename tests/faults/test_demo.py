@@ -83,7 +83,7 @@ class Demo:
             except (OSError, IndexError):  # it is gone
                 continue
             if parent == self.process.pid:
-                (name,) = {"serve", "work"}.intersection(words)
+                (name,) = {"sandbox-bank", "serve", "work"}.intersection(words)
                 found[name] = int(entry.name)
         return found
 
@@ -224,7 +224,7 @@ def test_money_and_payouts_survive_the_end_of_everything(place: Place) -> None:
     demo = place.start()
     first = demo.pay("before")
     parts = demo.children()
-    assert set(parts) == {"serve", "work"}
+    assert set(parts) == {"sandbox-bank", "serve", "work"}
     demo.process.send_signal(signal.SIGSTOP)  # it would stop the rest in order
     for victim in (*parts.values(), servers.postmaster(place.server), demo.process.pid):
         os.kill(victim, signal.SIGKILL)
@@ -248,7 +248,9 @@ def test_nothing_is_left_when_the_parent_alone_is_killed(place: Place) -> None:
     assert not place.server.is_live()
 
 
-@pytest.mark.parametrize(("part", "name"), [("serve", "API"), ("work", "worker")])
+@pytest.mark.parametrize(
+    ("part", "name"), [("sandbox-bank", "sandbox bank"), ("serve", "API"), ("work", "worker")]
+)
 def test_a_part_that_ends_by_itself_ends_the_demo(place: Place, part: str, name: str) -> None:
     demo = place.start()
     os.kill(demo.children()[part], signal.SIGKILL)
@@ -332,4 +334,4 @@ def test_the_demo_runs_on_any_server(place: Place, database: Database) -> None:
     demo = place.start(DATABASE_URL=database.conninfo("admin"))
     assert demo.pay("1")[0] == 201
     assert demo.end(signal.SIGINT)[0] == 0
-    assert not place.server.home.exists()
+    assert {file.suffix for file in place.server.home.iterdir()} <= {".sqlite"}  # the bank's books

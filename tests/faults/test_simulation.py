@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -23,10 +22,10 @@ STARTS: Final = [int(FIRST)] if FIRST else list(range(1, SEEDS + 1, CROWD))
 
 
 @pytest.fixture
-def clocked(database: Database) -> Iterator[Database]:
+def clocked(database: Database) -> Database:
     with database.connect("payrail_owner") as owner:
         owner.execute(world.CLOCK)
-    yield database
+    return database
 
 
 @pytest.mark.parametrize("start", STARTS)

@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import random
 import selectors
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ from pyapp.rails.rail import (
     Refused,
     Returned,
 )
-from tests.desk import ACCOUNT, Desk
+from tests.desk import Desk
 
 CHAOS: Final = 90.0  # seconds in which everything may fail
 PATIENCE: Final = 3 * 86400.0  # seconds after which nothing may be left open
@@ -45,8 +45,7 @@ FINALITY: Final = timedelta(seconds=300)
 NEVER: Final = float("inf")
 CLOCK: Final = """
 CREATE OR REPLACE FUNCTION rail.clock() RETURNS timestamptz LANGUAGE sql VOLATILE
-RETURN coalesce(nullif(current_setting('world.now', TRUE), '')::timestamptz, clock_timestamp());
-SELECT * FROM audit.current_definitions() LIMIT 0
+RETURN coalesce(nullif(current_setting('world.now', TRUE), '')::timestamptz, clock_timestamp())
 """
 
 
@@ -305,8 +304,8 @@ async def deliver(world: World, connection: psycopg.Connection[DictRow]) -> None
             with suppress(psycopg.Error):
                 set_clock(life)
                 life.connection.execute(
-                    "SELECT payrail.receive_notices('sandbox', ARRAY[ROW(%s, %s, %s, %s, NULL, '{}')"
-                    "::payrail.notice])",
+                    "SELECT payrail.receive_notices('sandbox',"
+                    " ARRAY[ROW(%s, %s, %s, %s, NULL, '{}')::payrail.notice])",
                     [notice.event_id, notice.rail_ref, notice.outcome, notice.code],
                 )
         await asyncio.sleep(0.1)
@@ -407,9 +406,7 @@ def run(seed: int, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> World:
     loop = Loop()
     world = World(seed, desk, loop)
     monkeypatch.setattr(doors, "call", call)
-    monkeypatch.setattr(
-        dispatch, "time", SimpleNamespace(monotonic=loop.time, time=loop.time)
-    )
+    monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=loop.time, time=loop.time))
     desk.sql(
         "payrail_owner",
         "UPDATE rail.rails SET failures = 0, opened_at = NULL, trial_at = NULL,"
@@ -434,6 +431,3 @@ def clear(world: World, payouts: Sequence[UUID]) -> None:
     for payout_id in payouts:
         if world.desk.see(payout_id)["status"] == "processing":
             world.desk.settle(payout_id, f"BY-HAND-{payout_id.hex[-10:]}")
-
-
-__all__ = ["ACCOUNT", "CLOCK", "Awaitable", "run"]

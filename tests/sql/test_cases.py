@@ -53,7 +53,7 @@ def open_case(desk: Desk, status: str = "processing") -> tuple[UUID, UUID]:
     return payout_id, case["case_id"]
 
 
-def propose(
+def propose(  # noqa: PLR0913, PLR0917  # the door's
     desk: Desk,
     session: bytes,
     case_id: UUID,

@@ -107,7 +107,11 @@ def test_an_answer_that_is_not_final_is_kept_too_with_its_hash(desk: Desk) -> No
     raw = {"state": "pending", "at": "the bank"}
     desk.record((payout_id, "pending", None, None, "it is at it", raw, 1))
     (proof,) = evidence(desk, payout_id)
-    assert (proof["outcome"], proof["effect"], proof["reason"]) == ("pending", "noted", "it is at it")
+    assert (proof["outcome"], proof["effect"], proof["reason"]) == (
+        "pending",
+        "noted",
+        "it is at it",
+    )
     assert (proof["source"], proof["attempt"], proof["answer"]) == ("bank", 1, raw)
     (stored,) = desk.sql(
         "payrail_auditor",
@@ -206,7 +210,7 @@ def test_a_worker_that_slept_does_not_disturb_its_successor(desk: Desk) -> None:
     assert row["effect"] == "applied"  # but what it learnt counts
 
 
-# ------------------------------------------------------------------------- returns, contradictions
+# -------------------------------------------------------------------- returns and contradictions
 
 
 def test_a_payout_that_came_back_before_we_asked_was_paid_in_between(desk: Desk) -> None:
@@ -373,4 +377,3 @@ def test_a_bank_is_declared_within_bounds(desk: Desk, field: str, arguments: str
     with desk.refused("PR111") as caught:
         desk.sql("payrail_worker", f"SELECT payrail.declare_rail({arguments})", [])
     assert field in str(caught.value.diag.message_detail)
-
