@@ -44,7 +44,8 @@ from pyapp.rails.rail import (
 LEASE: Final = timedelta(seconds=30)
 CLAIM_LIMIT: Final = 100  # payouts of one merchant in one claim
 PLACES: Final = 64  # claims that are being worked on at a time
-PATIENCE: Final = 1.0  # seconds that a slow bank may hold up its merchant's next claim
+AHEAD: Final = 4  # claims of one merchant that wait for a bank at a time
+PATIENCE: Final = 1.0  # seconds that a slow bank may hold up its merchant
 GLANCE: Final = 0.2  # seconds after which a busy drain looks for other merchants' work
 
 _SILENCE: Final = Unknown("the bank did not answer")
@@ -66,7 +67,7 @@ class Dispatcher:
         }
         self._actor = actor
         self._serving: dict[UUID, asyncio.Task[None]] = {}
-        self._batches: set[asyncio.Task[int]] = set()
+        self._batches: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(PLACES)
 
     async def drain(self) -> None:
@@ -110,26 +111,32 @@ class Dispatcher:
             await asyncio.wait(unfinished)
 
     async def _serve(self, merchant_id: UUID) -> None:
+        """Claim while there is more; the bank is called for one claim while the next is made."""
+        batches = set[asyncio.Task[None]]()
         claimed = CLAIM_LIMIT
         while claimed == CLAIM_LIMIT and not self.stopping.is_set():
+            if len(batches) >= AHEAD:
+                _, batches = await asyncio.wait(batches, return_when=asyncio.FIRST_COMPLETED)
             await self._places.acquire()
-            batch = asyncio.create_task(self._batch(merchant_id))
+            started = _Moment()
+            claims = await self._claim(merchant_id)
+            claimed = len(claims)
+            batch = asyncio.create_task(self._finish(merchant_id, claims, started))
             self._batches.add(batch)
             batch.add_done_callback(self._leave)
-            await asyncio.wait({batch}, timeout=PATIENCE)
-            claimed = batch.result() if batch.done() else 0
+            batches.add(batch)
+        if batches:
+            await asyncio.wait(batches, timeout=PATIENCE)
         del self._serving[merchant_id]
 
-    def _leave(self, batch: asyncio.Task[int]) -> None:
+    def _leave(self, batch: asyncio.Task[None]) -> None:
         self._batches.discard(batch)
         self._places.release()
 
-    async def _batch(self, merchant_id: UUID) -> int:
-        """Take one claim through its life; return how many payouts it had."""
-        started = _Moment()
+    async def _claim(self, merchant_id: UUID) -> list[doors.Claim]:
         try:
             async with turn(merchant_id):
-                claims = await doors.claim_payouts(
+                return await doors.claim_payouts(
                     self._db,
                     merchant_id,
                     limit=CLAIM_LIMIT,
@@ -137,14 +144,22 @@ class Dispatcher:
                     actor=self._actor,
                     rails=[*self._tellers],
                 )
+        except Exception as exc:  # noqa: BLE001  # one merchant's trouble is not the others'
+            log.failure("claim failed", exc, merchant_id=merchant_id)
+            await asyncio.sleep(PATIENCE)
+            return []
+
+    async def _finish(
+        self, merchant_id: UUID, claims: Sequence[doors.Claim], started: _Moment
+    ) -> None:
+        """Take one claim to the bank, and record what that said."""
+        try:
             answers = await self._answers(claims, started)
             async with turn(merchant_id):
                 await self._record(merchant_id, claims, answers)
-        except Exception as exc:  # noqa: BLE001  # one merchant's trouble is not the others'
+        except Exception as exc:  # noqa: BLE001  # when the lease ends, the bank is asked
             log.failure("dispatch failed", exc, merchant_id=merchant_id)
             await asyncio.sleep(PATIENCE)
-            return 0
-        return len(claims)
 
     # ------------------------------------------------------------------------------- the bank
 

@@ -60,8 +60,9 @@ BEGIN
         effect := CASE
             WHEN detail IS NOT NULL THEN 'refused'
             WHEN v_said.outcome IN ('pending', 'not_sent', 'unknown') THEN 'noted'
-            WHEN v_said.outcome = 'not_found' THEN
-                CASE WHEN v_payout.status IN ('settled', 'returned') THEN 'contradicted' ELSE 'noted' END
+            WHEN v_said.outcome = 'not_found' AND v_payout.status IN ('settled', 'returned')
+                AND rail.is_final(p_merchant_id, v_payout.bank_account_id, v_payout.send_before, v_now) THEN 'contradicted'
+            WHEN v_said.outcome = 'not_found' THEN 'noted'
             WHEN v_said.outcome = 'paid' AND v_payout.utr = v_said.utr THEN 'repeated'
             WHEN v_said.outcome = 'refused' AND v_payout.failure_code = v_said.code THEN 'repeated'
             WHEN v_said.outcome = 'returned' AND (v_payout.utr, v_payout.return_code) = (v_said.utr, v_said.code) THEN 'repeated'

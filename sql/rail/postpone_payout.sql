@@ -21,7 +21,12 @@ BEGIN
 
     IF p_payout.status <> 'processing' THEN
         UPDATE payout.payouts p
-        SET next_action_at = CASE p_outcome WHEN 'not_found' THEN NULL ELSE v_next_action_at END
+        SET
+            next_action_at = CASE
+                WHEN p_outcome = 'not_found'
+                    AND rail.is_final(p_merchant_id, p_payout.bank_account_id, p_payout.send_before, p_now) THEN NULL
+                ELSE v_next_action_at
+            END
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = p_payout.payout_id;
         RETURN p_payout.status;
     END IF;

@@ -91,14 +91,14 @@ def test_a_payout_is_settled_or_failed(crowd: Crowd) -> None:
     for _ in range(ROUNDS):
         payout_id = desk.payout("processing", 100)
         settle = run(
-            "SELECT * FROM payrail.settle_payouts(%s,"
-            " ARRAY[ROW(%s, 'UTR1', NULL)::payrail.settlement])",
+            "SELECT * FROM payrail.record_answers(%s,"
+            " ARRAY[ROW(%s, 'paid', NULL, 'UTR1', NULL, NULL, 1)::payrail.bank_answer])",
             desk.merchant_id,
             payout_id,
         )
         fail = run(
-            "SELECT * FROM payrail.fail_payouts(%s,"
-            " ARRAY[ROW(%s, 'account_closed', NULL, NULL)::payrail.refusal])",
+            "SELECT * FROM payrail.record_answers(%s, ARRAY[ROW(%s, 'refused', 'account_closed',"
+            " NULL, NULL, NULL, 1)::payrail.bank_answer])",
             desk.merchant_id,
             payout_id,
         )
@@ -217,7 +217,14 @@ def work(desk: Desk, number: int, dice: random.Random) -> list[tuple[str, Callab
         (API, run("SELECT * FROM payrail.cancel_payout(%s, %s)", desk.merchant_id, pending)),
         (API, run("SELECT * FROM payrail.balances WHERE merchant_id = %s", desk.merchant_id)),
         (WORKER, run("SELECT * FROM payrail.claim_payouts(%s, 3)", desk.merchant_id)),
-        (WORKER, run("SELECT * FROM payrail.postpone_payouts(%s, ARRAY[%s::uuid])", *arguments)),
+        (
+            WORKER,
+            run(
+                "SELECT * FROM payrail.record_answers(%s, ARRAY[ROW(%s, 'unknown', NULL, NULL,"
+                " NULL, NULL, 1)::payrail.bank_answer])",
+                *arguments,
+            ),
+        ),
         (OPERATOR, run("SELECT * FROM payrail.settle_payout(%s, %s, 'U')", *arguments)),
         (OPERATOR, run("SELECT * FROM payrail.fail_payout(%s, %s, 'account_closed')", *arguments)),
         (

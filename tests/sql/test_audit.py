@@ -321,6 +321,10 @@ TAMPERINGS: list[tuple[str, str]] = [
             f" WHERE {PROCESSING}"
         ),
     ),
+    (
+        "unescalated",
+        f"UPDATE payout.payouts SET send_before = now() - INTERVAL '1 day' WHERE {PROCESSING}",
+    ),
 ]
 
 

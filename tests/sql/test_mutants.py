@@ -93,7 +93,7 @@ MUTANTS: Final = [
         "claiming does not lock",
         (races.test_a_payout_has_one_claimer,),
         "payrail/claim_payouts.sql",
-        (("v_now := merchant.lock_merchant(p_merchant_id);", "v_now := clock_timestamp();"),),
+        (("PERFORM merchant.lock_merchant(p_merchant_id);", "PERFORM 1;"),),
     ),
     Mutant(
         "the balance is not checked",

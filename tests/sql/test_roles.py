@@ -128,6 +128,7 @@ FUNCTIONS = {
     "rail.close_answered_cases": NOBODY,
     "rail.note_contradiction": NOBODY,
     "rail.postpone_payout": NOBODY,
+    "rail.is_final": NOBODY,
     "rail.is_to_be_sent": NOBODY,
     "rail.shut_rails": NOBODY,
     "rail.dispatch_is_waiting": NOBODY,
