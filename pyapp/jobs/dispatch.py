@@ -67,7 +67,7 @@ class Dispatcher:
         }
         self._actor = actor
         self._serving: dict[UUID, asyncio.Task[None]] = {}
-        self._batches: set[asyncio.Task[None]] = set()
+        self._batches: dict[asyncio.Task[None], UUID] = {}
         self._places = asyncio.Semaphore(PLACES)
 
     async def drain(self) -> None:
@@ -112,25 +112,34 @@ class Dispatcher:
 
     async def _serve(self, merchant_id: UUID) -> None:
         """Claim while there is more; the bank is called for one claim while the next is made."""
-        batches = set[asyncio.Task[None]]()
         claimed = CLAIM_LIMIT
         while claimed == CLAIM_LIMIT and not self.stopping.is_set():
-            if len(batches) >= AHEAD:
-                _, batches = await asyncio.wait(batches, return_when=asyncio.FIRST_COMPLETED)
+            if await self._is_full(merchant_id):
+                break
             await self._places.acquire()
             started = _Moment()
             claims = await self._claim(merchant_id)
             claimed = len(claims)
             batch = asyncio.create_task(self._finish(merchant_id, claims, started))
-            self._batches.add(batch)
+            self._batches[batch] = merchant_id
             batch.add_done_callback(self._leave)
-            batches.add(batch)
-        if batches:
-            await asyncio.wait(batches, timeout=PATIENCE)
+        if ours := self._under_way(merchant_id):
+            await asyncio.wait(ours, timeout=PATIENCE)
         del self._serving[merchant_id]
 
+    async def _is_full(self, merchant_id: UUID) -> bool:
+        """Wait a while until fewer claims of this merchant wait for a bank."""
+        ours = self._under_way(merchant_id)
+        if len(ours) < AHEAD:
+            return False
+        done, _ = await asyncio.wait(ours, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        return not done
+
+    def _under_way(self, merchant_id: UUID) -> list[asyncio.Task[None]]:
+        return [batch for batch, whose in self._batches.items() if whose == merchant_id]
+
     def _leave(self, batch: asyncio.Task[None]) -> None:
-        self._batches.discard(batch)
+        del self._batches[batch]
         self._places.release()
 
     async def _claim(self, merchant_id: UUID) -> list[doors.Claim]:

@@ -322,7 +322,7 @@ def test_a_slow_bank_holds_up_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch
 async def settle(dispatcher: Dispatcher, *payouts: tuple[Desk, UUID]) -> None:
     """Work until these payouts are settled."""
     while {desk.see(payout)["status"] for desk, payout in payouts} != {"settled"}:
-        await dispatcher.drain()
+        await dispatcher.look()
         await asyncio.sleep(0.01)
 
 
