@@ -1,4 +1,4 @@
-# One image for every part: `docker compose` runs it as migrate, api and worker.
+# One image for every part: `docker compose` runs it as migrate, api, worker and sandbox bank.
 FROM python:3.13-slim
 
 # USER: yoyo notes who migrates, also where an orchestrator chooses a user id without a name
@@ -11,7 +11,8 @@ WORKDIR /app
 COPY . .
 # editable: sql/ and migrations/ are read from beside the package
 RUN pip install --no-cache-dir --editable . \
-    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin payrail
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin payrail \
+    && install --directory --owner=10001 /bank
 
 # a number, so that an orchestrator can see that it isn't root
 USER 10001

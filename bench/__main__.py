@@ -25,7 +25,7 @@ from uuid import uuid4
 import psycopg
 from tabulate import tabulate
 
-from bench import pages
+from bench import pages, settling
 from pyapp.embedded import Server
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
@@ -140,7 +140,8 @@ def measure(bench: Bench, entries: int) -> list[Figure]:
     """Return all figures; progress goes to stderr."""
     say("setting up")
     setup(bench)
-    return [*throughput(bench), *growth(bench, entries), *claims(bench), *open_pages(bench)]
+    figures = [*throughput(bench), *growth(bench, entries), *claims(bench)]
+    return [*figures, *settled(bench, figures[0].value), *open_pages(bench)]
 
 
 def say(text: str) -> None:
@@ -266,6 +267,31 @@ def claims(bench: Bench) -> list[Figure]:
             value = statistics.median(waits) if alarm else max(waits)
             figures.append(Figure(what, value, "ms", None, goal))
     return figures
+
+
+def settled(bench: Bench, yardstick: float) -> list[Figure]:
+    """Measure payouts from created to settled, by one worker at a bank that answers at once."""
+    say("payouts through a worker and the sandbox bank")
+    found = settling.measure(bench.database("settling"), 2_000 if bench.rounds == 1 else 10_000)
+    per_second = "per second"
+    return [
+        Figure(
+            "settled by one worker, one merchant",
+            found.one_merchant,
+            per_second,
+            found.one_merchant / yardstick,
+            ">= 500 /s",
+        ),
+        Figure(
+            "settled by one worker, 1000 merchants",
+            found.many_merchants,
+            per_second,
+            found.many_merchants / yardstick,
+            ">= 300 /s",
+        ),
+        Figure("created to settled, idle, median", found.median, "ms", None, "<= 150"),
+        Figure("the same, slowest tenth", found.slowest_tenth, "ms"),
+    ]
 
 
 def open_pages(bench: Bench) -> list[Figure]:

@@ -145,7 +145,9 @@ def test_a_misspelt_key_would_be_found() -> None:
 def test_volumes_are_declared_and_the_data_is_on_one() -> None:
     assert SERVICES["db"]["image"] == "postgres:18"
     assert SERVICES["db"]["volumes"] == ["data:/var/lib/postgresql"]
-    assert [*COMPOSE["volumes"]] == ["data"]
+    assert SERVICES["bank"]["volumes"] == ["bank:/bank"]  # the image makes that folder
+    assert "install --directory --owner=10001 /bank" in (ROOT / "Dockerfile").read_text()
+    assert [*COMPOSE["volumes"]] == ["data", "bank"]
 
 
 def test_the_database_can_be_initialised() -> None:
