@@ -12,7 +12,7 @@ import heapq
 import random
 import selectors
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -316,6 +316,7 @@ async def live(world: World, payouts: int) -> list[UUID]:
     desk, dice = world.desk, world.dice
     made: list[UUID] = []
     connection = desk.connection("payrail_worker")
+    connection.execute("SELECT setseed(%s)", [dice.random()])  # of the doors' own jitter
     lives: list[Life] = []
 
     async def employ() -> None:
@@ -406,6 +407,8 @@ def run(seed: int, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> World:
     loop = Loop()
     world = World(seed, desk, loop)
     monkeypatch.setattr(doors, "call", call)
+    # a process of its own for each life: one that was killed blocks no other
+    monkeypatch.setattr(dispatch, "turn", lambda _merchant_id: nullcontext())
     monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=loop.time, time=loop.time))
     desk.sql(
         "payrail_owner",
