@@ -30,13 +30,17 @@ from tests.workers import until
 SECONDS: Final = float(os.environ.get("SECONDS", "6"))
 LIFE: Final = min(5.0, SECONDS / 3)  # seconds after which the worker is killed
 SERVE: Final = ("-m", "pyapp", "serve")
-WORK: Final = (
-    "-c",
-    "from datetime import timedelta; from pyapp import settings;"
-    " from pyapp.jobs import app, dispatch; dispatch.LEASE = timedelta(seconds=4);"
-    " app.run(settings.load())",
-)
-OPEN: Final = "SELECT count(*) AS open FROM payrail.payouts WHERE status IN ('pending', 'processing')"
+A_SHORT_LEASE: Final = """
+from datetime import timedelta
+from pyapp import settings
+from pyapp.jobs import app, dispatch
+dispatch.LEASE = timedelta(seconds=4)
+app.run(settings.load())
+"""
+WORK: Final = ("-c", A_SHORT_LEASE)
+OPEN: Final = """
+SELECT count(*) AS open FROM payrail.payouts WHERE status IN ('pending', 'processing')
+"""
 CROWD: Final = 200  # payouts under way at a time
 
 log = logging.getLogger(__name__)

@@ -210,7 +210,7 @@ def test_a_worker_that_slept_does_not_disturb_its_successor(desk: Desk) -> None:
     assert row["effect"] == "applied"  # but what it learnt counts
 
 
-# -------------------------------------------------------------------- returns and contradictions
+# ------------------------------------------------------- what comes back, and what contradicts
 
 
 def test_a_payout_that_came_back_before_we_asked_was_paid_in_between(desk: Desk) -> None:
