@@ -146,9 +146,11 @@ async def saying(reply: bytes, *, drips: bool = False) -> AsyncIterator[Rail]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        async with open_sandbox(f"http://127.0.0.1:{port}", KEY) as rail:
-            yield rail
-        await asyncio.gather(*filter(None, calls))
+        try:
+            async with open_sandbox(f"http://127.0.0.1:{port}", KEY) as rail:
+                yield rail
+        finally:
+            await asyncio.gather(*filter(None, calls))
 
 
 def ok(body: bytes, *headers: bytes) -> bytes:
