@@ -38,6 +38,7 @@ from psycopg_pool import PoolTimeout
 
 from pyapp import database, demo, doors, embedded, migrate, passwords, reports, reset, settings
 from pyapp.errors import CATALOG, problem_of
+from pyapp.rails.files import InvalidProfileError
 from pyapp.settings import ROLES, Settings
 from pyapp.tables import Record, details, table
 
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings.InvalidSettingError,
         migrate.MigrationError,
         reports.ReportError,
+        InvalidProfileError,
         embedded.EmbeddedError,
     ) as exc:
         return _fail(str(exc))

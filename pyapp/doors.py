@@ -684,6 +684,124 @@ async def receive_notices(db: Pool, rail: str, notices: Sequence[Notice]) -> lis
     return await _door(db, Received, "receive_notices", p_rail=rail, p_notices=_composites(notices))
 
 
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """What became of an instruction that is to go into a file."""
+
+    rail_ref: str
+    effect: str  # queued | repeated | refused
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order of a file to a bank; `total` is the file's."""
+
+    file_id: UUID
+    message_id: str
+    cut_at: datetime
+    total: Decimal
+    rail_ref: str
+    amount: int
+    currency: str
+    account_number: str
+    ifsc: str
+    holder_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that can leave."""
+
+    file_id: UUID
+    message_id: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """What became of a bank's file; `notices` are in it, `unmatched` of them are of no payout."""
+
+    file_id: UUID
+    effect: str  # received | repeated | refused
+    notices: int
+    unmatched: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """What a bank's files have said of a reference; see payrail.record_answers."""
+
+    rail_ref: str
+    outcome: str  # paid | refused | returned | pending | unknown | not_found
+    code: str | None
+    utr: str | None
+    reason: str | None
+    raw: Mapping[str, Any]
+
+
+async def queue_instructions(db: Pool, rail: str, rail_refs: Sequence[str]) -> list[Filed]:
+    """Put instructions in line for the next file to a bank."""
+    return await _door(db, Filed, "queue_instructions", p_rail=rail, p_rail_refs=list(rail_refs))
+
+
+async def cut_file(db: Pool, rail: str, *, limit: int, every: timedelta) -> list[Order]:
+    """Return the orders of the next file to a bank; none when there is nothing to write."""
+    return await _door(db, Order, "cut_file", p_rail=rail, p_limit=limit, p_every=every)
+
+
+async def store_file(db: Pool, file_id: UUID, content: bytes) -> None:
+    """Keep the bytes of a file that was cut; a second time changes nothing."""
+    await _nothing(db, "store_file", p_file_id=file_id, p_content=content)
+
+
+async def claim_files(db: Pool, rail: str, *, lease: timedelta) -> list[StoredFile]:
+    """Return the files that are stored and have not left, for this worker to write."""
+    return await _door(db, StoredFile, "claim_files", p_rail=rail, p_lease=lease)
+
+
+async def mark_file_sent(db: Pool, file_id: UUID) -> None:
+    """Note that a stored file is in the outbox."""
+    await _nothing(db, "mark_file_sent", p_file_id=file_id)
+
+
+async def receive_file(
+    db: Pool,
+    rail: str,
+    *,
+    name: str,
+    content_hash: bytes,
+    kind: str | None = None,
+    message_id: str | None = None,
+    notices: Sequence[Notice] = (),
+    whole: Sequence[Notice] = (),
+    error: str | None = None,
+) -> ReceivedFile:
+    """Keep what a bank's file says, once per content; `error` says why it could not be read.
+
+    Of `whole`, the rail_ref is the message_id of a file of ours.
+    """
+    return _one(
+        await _door(
+            db,
+            ReceivedFile,
+            "receive_file",
+            p_rail=rail,
+            p_name=name,
+            p_content_hash=content_hash,
+            p_kind=kind,
+            p_message_id=message_id,
+            p_notices=_composites(notices),
+            p_whole=_composites(whole),
+            p_error=error,
+        )
+    )
+
+
+async def ask_files(db: Pool, rail: str, rail_refs: Sequence[str]) -> list[FileAnswer]:
+    """Return what a bank's files have said of these references so far, one answer for each."""
+    return await _door(db, FileAnswer, "ask_files", p_rail=rail, p_rail_refs=list(rail_refs))
+
+
 # ----------------------------------------------------------------------------------- for operators
 
 

@@ -57,6 +57,7 @@ class Settings:
     sandbox_bank_port: int = 8002
     sandbox_callback_url: str | None = None
     sandbox_seed: int = 1
+    bank_profiles: Path | None = None
     log_level: str = "INFO"
     console: bool = False
 
@@ -116,6 +117,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         sandbox_bank_port=_integer(environ, "SANDBOX_BANK_PORT", 8002, 0, 65535),
         sandbox_callback_url=_url(environ, "SANDBOX_CALLBACK_URL", path=True),
         sandbox_seed=_integer(environ, "SANDBOX_SEED", 1, 0, 2**63 - 1),
+        bank_profiles=_folder(environ, "BANK_PROFILES"),
         log_level=_log_level(environ),
         console=environ.get("CONSOLE", "") not in {"", "0"},
     )
@@ -173,6 +175,14 @@ def _secret(environ: Mapping[str, str]) -> str:
         message = f"SANDBOX_BANK_SECRET {exc}"
         raise InvalidSettingError(message) from None
     return secret
+
+
+def _folder(environ: Mapping[str, str], name: str) -> Path | None:
+    text = environ.get(name) or None
+    if text is not None and not Path(text).is_dir():
+        message = f"{name} must be a folder, and {text!r} is none"
+        raise InvalidSettingError(message)
+    return Path(text).resolve() if text is not None else None
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

@@ -70,7 +70,14 @@ GRANT EXECUTE ON FUNCTION
     payrail.report_calls,
     payrail.claim_payouts,
     payrail.record_answers,
-    payrail.receive_notices
+    payrail.receive_notices,
+    payrail.queue_instructions,
+    payrail.cut_file,
+    payrail.store_file,
+    payrail.claim_files,
+    payrail.mark_file_sent,
+    payrail.receive_file,
+    payrail.ask_files
 TO payrail_worker;
 GRANT SELECT ON payrail.notices TO payrail_worker;
 GRANT USAGE ON SCHEMA procrastinate TO payrail_worker;
@@ -101,6 +108,8 @@ GRANT SELECT ON
     payrail.notices,
     payrail.cases,
     payrail.reports,
+    payrail.files,
+    payrail.file_items,
     payrail.operators,
     payrail.operator_actions
 TO payrail_operator, payrail_auditor;

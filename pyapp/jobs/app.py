@@ -15,9 +15,10 @@ import psycopg
 from procrastinate import App
 
 from pyapp import log
-from pyapp.database import open_pool
+from pyapp.database import Pool, open_pool
 from pyapp.jobs.dispatch import Dispatcher
 from pyapp.jobs.tasks import create_app
+from pyapp.rails.files import open_file_rails
 from pyapp.rails.rail import Rail
 from pyapp.rails.sandbox import open_sandbox
 from pyapp.settings import Settings
@@ -42,7 +43,7 @@ async def work(settings: Settings) -> None:
     conninfo = settings.conninfo("payrail_worker")
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_pool(conninfo, name="payrail-worker", max_size=8))
-        rails = await open_rails(stack, settings)
+        rails = await open_rails(stack, settings, db)
         if not rails:
             log.event("no bank is configured: nothing will be sent", level=logging.WARNING)
         dispatcher = Dispatcher(db, rails, actor=f"{socket.gethostname()}-{os.getpid()}")
@@ -67,13 +68,15 @@ async def work(settings: Settings) -> None:
     log.event("worker stopped")
 
 
-async def open_rails(stack: AsyncExitStack, settings: Settings) -> Mapping[str, Rail]:
+async def open_rails(stack: AsyncExitStack, settings: Settings, db: Pool) -> Mapping[str, Rail]:
     """Return the banks that are configured, by the name that bank accounts carry."""
     rails: dict[str, Rail] = {}
     if settings.sandbox_bank_url:
         rails["sandbox"] = await stack.enter_async_context(
             open_sandbox(settings.sandbox_bank_url, settings.sandbox_bank_key)
         )
+    if settings.bank_profiles:
+        rails |= open_file_rails(settings.bank_profiles, db)
     return rails
 
 

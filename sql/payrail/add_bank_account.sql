@@ -20,7 +20,7 @@ BEGIN
     v_field := CASE
         WHEN p_bank_account_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' IS NOT TRUE THEN 'bank_account_id'
         WHEN length(p_holder_name) BETWEEN 1 AND 200 IS NOT TRUE OR p_holder_name ~ '[[:cntrl:]]' THEN 'holder_name'
-        WHEN p_account_number ~ '^[A-Za-z0-9]{5,35}$' IS NOT TRUE THEN 'account_number'
+        WHEN p_account_number ~ '^[A-Za-z0-9]{5,34}$' IS NOT TRUE THEN 'account_number'
         WHEN p_ifsc ~ '^[A-Z]{4}0[A-Z0-9]{6}$' IS NOT TRUE THEN 'ifsc'
         WHEN NOT EXISTS (SELECT FROM rail.rails r WHERE r.rail = p_rail) THEN 'rail'
     END;
@@ -29,7 +29,7 @@ BEGIN
             USING ERRCODE = 'PR107', DETAIL = json_build_object('field', v_field), HINT = CASE v_field
                 WHEN 'bank_account_id' THEN 'It must be 1 to 64 letters, digits, dots, dashes or underscores.'
                 WHEN 'holder_name' THEN 'It must be 1 to 200 characters without control characters.'
-                WHEN 'account_number' THEN 'It must be 5 to 35 letters or digits.'
+                WHEN 'account_number' THEN 'It must be 5 to 34 letters or digits.'
                 WHEN 'ifsc' THEN 'It must be four letters, a zero, and six letters or digits.'
                 ELSE 'It must be one of payrail.rails.'
             END;
@@ -58,4 +58,4 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.add_bank_account IS
-'Adds a bank account that a merchant can pay: account number (5 to 35 letters or digits) and IFSC. Repeating it changes nothing.';
+'Adds a bank account that a merchant can pay: account number (5 to 34 letters or digits) and IFSC. Repeating it changes nothing.';

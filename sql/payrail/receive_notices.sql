@@ -1,6 +1,4 @@
--- Promises: each notice of a bank is kept once per event of the bank, and where it tells of something new, the bank is asked: the payout
--- is due now. It changes nothing else, whatever it says.
--- Effects: stored, repeated, unmatched (kept; no payout was ever sent under this reference).
+-- Promises: rail.keep_notices, of what came by callback.
 -- Lock: the merchants', in the order of their ids.
 -- Raises: PR111 no such rail, or a malformed notice.
 CREATE OR REPLACE FUNCTION payrail.receive_notices(p_rail text, p_notices payrail.notice[])
@@ -9,85 +7,15 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_field text;
-    v_new text[];
-    v_now timestamptz;
-    v_merchant_id uuid;
-    v_payout_ids uuid[];
 BEGIN
-    v_field := CASE
-        WHEN NOT EXISTS (SELECT FROM rail.rails r WHERE r.rail = p_rail) THEN 'rail'
-        WHEN p_notices IS NULL THEN 'notices'
-        ELSE (
-            SELECT
-                CASE
-                    WHEN length(n.event_id) BETWEEN 1 AND 255 IS NOT TRUE THEN 'event_id'
-                    WHEN length(n.rail_ref) BETWEEN 1 AND 255 IS NOT TRUE THEN 'rail_ref'
-                    WHEN n.outcome IN ('paid', 'refused', 'returned', 'pending', 'unknown') IS NOT TRUE THEN 'outcome'
-                    WHEN n.raw IS NULL THEN 'raw'
-                END AS field
-            FROM unnest(p_notices) n
-            ORDER BY field NULLS LAST
-            LIMIT 1
-        )
-    END;
-    IF v_field IS NOT NULL THEN
-        RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', v_field);
-    END IF;
-
-    WITH kept AS (
-        INSERT INTO rail.notices AS k (rail, event_id, rail_ref, outcome, code, reason, raw)
-        SELECT DISTINCT ON (n.event_id) p_rail, n.event_id, n.rail_ref, n.outcome, n.code, n.reason, n.raw
-        FROM unnest(p_notices) n
-        ORDER BY n.event_id
-        ON CONFLICT DO NOTHING
-        RETURNING k.event_id
-    )
-
-    SELECT coalesce(array_agg(k.event_id), '{}') INTO v_new FROM kept k;
-
-    FOR v_merchant_id, v_payout_ids IN
-        SELECT
-            i.merchant_id,
-            array_agg(DISTINCT i.payout_id)
-        FROM unnest(p_notices) n
-        INNER JOIN rail.instructions i ON n.rail_ref = i.rail_ref AND i.rail = p_rail
-        INNER JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
-        WHERE
-            n.event_id = ANY (v_new)
-            AND CASE
-                WHEN p.status = 'processing' THEN TRUE
-                WHEN n.outcome IN ('pending', 'unknown') THEN FALSE
-                WHEN n.outcome = 'paid' THEN p.utr IS DISTINCT FROM n.code
-                WHEN n.outcome = 'refused' THEN p.failure_code IS DISTINCT FROM n.code
-                ELSE p.return_code IS DISTINCT FROM n.code
-            END
-        GROUP BY i.merchant_id
-        ORDER BY i.merchant_id
-    LOOP
-        PERFORM merchant.lock_merchant(v_merchant_id);
-        v_now := rail.clock();
-        UPDATE payout.payouts p
-        SET next_action_at = least(p.next_action_at, v_now)
-        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_payout_ids) AND p.status <> 'pending';
-        PERFORM rail.wake_worker();
-    END LOOP;
-
     RETURN QUERY
     SELECT
-        n.event_id,
-        CASE
-            WHEN n.event_id <> ALL (v_new) THEN 'repeated'
-            WHEN i.rail_ref IS NULL THEN 'unmatched'
-            ELSE 'stored'
-        END
-    FROM unnest(p_notices) WITH ORDINALITY n (event_id, rail_ref, outcome, code, reason, raw, place)
-    LEFT JOIN rail.instructions i ON n.rail_ref = i.rail_ref AND i.rail = p_rail
-    ORDER BY n.place;
+        k.event_id,
+        k.effect
+    FROM rail.keep_notices(p_rail, p_notices) k;
 END
 $$;
 
 COMMENT ON FUNCTION payrail.receive_notices IS
-'Keeps what a bank said by itself (a callback, an entry of a file), once per event_id, and makes the payouts due to be asked about. Per
+'Keeps what a bank said by itself (a callback), once per event_id, and makes the payouts due to be asked about. Per
 notice: stored, repeated, or unmatched when no payout was ever sent under this reference.';

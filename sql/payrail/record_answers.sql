@@ -5,7 +5,7 @@
 --   not_found  the next claim submits again if the bank executes no reference twice; otherwise it is asked again
 --   not_sent   nothing has left: pending again, if no other attempt may have sent it
 --   pending, unknown, and what can not be understood: nothing is refunded however often; the bank is asked again after 1 s, 2 s,
---              4 s … up to 10 minutes, by a factor between 0.75 and 1.25
+--              4 s … up to 10 minutes or more (rail.postpone_payout)
 -- A processing payout that stays so beyond its bank's finality time becomes a case for people. Said again: no effect. A final answer
 -- that does not fit the payout's status: nothing changes, it is kept as contradicting, and becomes a case.
 -- Effects: applied, repeated, contradicted, noted; refused with a detail when the payout or the answer is no such thing.

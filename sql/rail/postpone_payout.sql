@@ -1,6 +1,7 @@
--- Promises: the bank is asked again about a payout of which it has said nothing final: after 1 s, 2 s, 4 s … up to 10 minutes, by a
--- factor between 0.75 and 1.25, and without limit. At once if it never saw the reference and can be sent it again. One that
--- provably never left is pending again. Beyond the bank's finality time it is a case for people. Returns the status.
+-- Promises: the bank is asked again about a payout of which it has said nothing final: after 1 s, 2 s, 4 s … up to 10 minutes (or a 48th
+-- of the bank's finality time, if that is longer), by a factor between 0.75 and 1.25, and without limit. At once if it never saw the
+-- reference and can be sent it again. One that provably never left is pending again. Beyond the bank's finality time it is a case for
+-- people. Returns the status.
 -- Lock: expects the merchant's.
 CREATE OR REPLACE FUNCTION rail.postpone_payout(
     p_merchant_id uuid, p_payout payout.payouts, p_outcome text, p_reason text, p_attempt integer, p_actor text, p_now timestamptz
@@ -11,13 +12,21 @@ AS $$
 DECLARE
     v_rail rail.rails;
     v_sent_by timestamptz;
-    v_next_action_at timestamptz := p_now
-    + least(power(2, least(greatest(p_payout.attempts, 1), 30) - 1), 600) * (0.75 + random() / 2) * INTERVAL '1 second';
+    v_next_action_at timestamptz;
 BEGIN
     -- nothing is open, nothing was to be asked, or a later attempt has it in hand
     IF p_payout.next_action_at IS NULL OR p_payout.status = 'pending' OR p_attempt <> p_payout.attempts THEN
         RETURN p_payout.status;
     END IF;
+
+    SELECT r.* INTO v_rail
+    FROM merchant.bank_accounts b
+    INNER JOIN rail.rails r ON b.rail = r.rail
+    WHERE b.merchant_id = p_merchant_id AND b.bank_account_id = p_payout.bank_account_id;
+    v_next_action_at := p_now + (0.75 + random() / 2) * least(
+        power(2, least(greatest(p_payout.attempts, 1), 30) - 1) * INTERVAL '1 second',
+        greatest(INTERVAL '10 minutes', v_rail.finality / 48)
+    );
 
     IF p_payout.status <> 'processing' THEN
         UPDATE payout.payouts p
@@ -59,11 +68,6 @@ BEGIN
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = p_payout.payout_id;
         RETURN 'pending';
     END IF;
-
-    SELECT r.* INTO v_rail
-    FROM merchant.bank_accounts b
-    INNER JOIN rail.rails r ON b.rail = r.rail
-    WHERE b.merchant_id = p_merchant_id AND b.bank_account_id = p_payout.bank_account_id;
 
     UPDATE payout.payouts p
     SET

@@ -1,4 +1,5 @@
--- What was said to and by banks is never altered; of a case only its end, and of a proposal only its decision, once.
+-- What was said to and by banks is never altered; of a case only its end, of a proposal only its
+-- decision, of a file what it is and when it left, each once; an instruction that is in a file stays there.
 -- Raises: PR501 (merchant.refuse_change).
 CREATE OR REPLACE TRIGGER refuse_change
 BEFORE UPDATE OR DELETE ON rail.evidence
@@ -117,3 +118,62 @@ FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
 ALTER TABLE rail.proposals ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE rail.proposals ENABLE ALWAYS TRIGGER refuse_rewriting;
 ALTER TABLE rail.proposals ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE UPDATE OR DELETE ON rail.bank_files
+FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+BEFORE TRUNCATE ON rail.bank_files
+FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
+
+ALTER TABLE rail.bank_files ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE rail.bank_files ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE DELETE ON rail.payment_files
+FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_rewriting
+BEFORE UPDATE ON rail.payment_files
+FOR EACH ROW
+WHEN (
+    old.sent_at IS NOT NULL
+    OR (old.content IS NOT NULL AND new.content IS DISTINCT FROM old.content)
+    OR (new.file_id, new.rail, new.currency, new.instructions, new.amount, new.cut_at)
+    IS DISTINCT FROM
+    (old.file_id, old.rail, old.currency, old.instructions, old.amount, old.cut_at)
+)
+EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+BEFORE TRUNCATE ON rail.payment_files
+FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
+
+ALTER TABLE rail.payment_files ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE rail.payment_files ENABLE ALWAYS TRIGGER refuse_rewriting;
+ALTER TABLE rail.payment_files ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE DELETE ON rail.filed_instructions
+FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_rewriting
+BEFORE UPDATE ON rail.filed_instructions
+FOR EACH ROW
+WHEN (
+    old.file_id IS NOT NULL
+    OR old.withdrawn_at IS NOT NULL
+    OR (new.rail_ref, new.rail, new.merchant_id, new.payout_id, new.queued_at)
+    IS DISTINCT FROM
+    (old.rail_ref, old.rail, old.merchant_id, old.payout_id, old.queued_at)
+)
+EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+BEFORE TRUNCATE ON rail.filed_instructions
+FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
+
+ALTER TABLE rail.filed_instructions ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE rail.filed_instructions ENABLE ALWAYS TRIGGER refuse_rewriting;
+ALTER TABLE rail.filed_instructions ENABLE ALWAYS TRIGGER refuse_truncate;

@@ -1,0 +1,315 @@
+"""A bank that is paid by files: ISO 20022 messages in an outbox and an inbox.
+
+Submitting puts an instruction in line. About once a second `tend` does the rest, and may die
+anywhere and be done again by another worker:
+
+    cut a file (its instructions are in it for ever), store its bytes, write it, note that it left
+    read what is in the inbox, keep what it says with the file in one commit, put the file away
+
+An enquiry asks no bank: it asks what the bank's files have said. See docs/iso20022.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import tempfile
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+import psycopg
+
+from pyapp import doors, log
+from pyapp.database import Pool
+from pyapp.rails import iso20022
+from pyapp.rails.rail import (
+    Answer,
+    Capabilities,
+    Instruction,
+    NotFound,
+    NotReachedError,
+    NotSent,
+    Paid,
+    Pending,
+    Refused,
+    Returned,
+    Unknown,
+)
+
+_LEASE: Final = timedelta(seconds=60)  # to write a file
+_PATIENCE: Final = 60.0  # seconds after which a file that makes no sense is no upload under way
+_UNFINISHED: Final = (".tmp", ".part", ".filepart", ".partial")
+_CALL: Final = 100  # instructions or references of one call
+
+# A profile is tried out on this before anything is sent.
+_A_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_AN_ORDER: Final = Instruction("0" * 32, 1, "INR", "000405012345", "HDFC0000004", "A Name", _A_DAY)
+
+_Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=140)]
+
+
+class InvalidProfileError(Exception):
+    """A bank's profile that can't be used; the text names the file and the field."""
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One bank: NAME.toml, where NAME is the rail's. Folders are relative to that file."""
+
+    outbox: _Text
+    inbox: _Text
+    debtor_name: _Text
+    debtor_account: _Text
+    debtor_agent: _Text
+    initiating_party: _Text
+    service_level: _Text | None = None
+    charge_bearer: _Text = "SLEV"
+    batch_booking: bool = False
+    every_seconds: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
+    most_instructions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    finality_hours: Annotated[int, msgspec.Meta(ge=1, le=2160)] = 72
+
+
+def open_file_rails(folder: Path, db: Pool) -> Mapping[str, FileRail]:
+    """Return the banks whose profiles are in `folder`; InvalidProfileError if one can't be used."""
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        message = f"{folder} has no profile of a bank: it needs a file like mybank.toml"
+        raise InvalidProfileError(message)
+    return {path.stem: _open(path, db) for path in paths}
+
+
+def _open(path: Path, db: Pool) -> FileRail:
+    try:
+        profile = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Profile)
+        rail = FileRail(
+            name=path.stem,
+            db=db,
+            profile=profile,
+            outbox=(path.parent / profile.outbox).resolve(),
+            inbox=(path.parent / profile.inbox).resolve(),
+        )
+        iso20022.pain001("PR", _A_DAY, 1, [_AN_ORDER], rail.header)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError, ValueError) as exc:
+        message = f"{path.name}: {exc}"
+        raise InvalidProfileError(message) from None
+    for kind, place in (("outbox", rail.outbox), ("inbox", rail.inbox)):
+        if not place.is_dir():
+            message = f"{path.name}: {kind}: {place} is no folder"
+            raise InvalidProfileError(message)
+    return rail
+
+
+@dataclass(frozen=True, slots=True)
+class FileRail:
+    """A bank behind two folders."""
+
+    name: str
+    db: Pool
+    profile: Profile
+    outbox: Path
+    inbox: Path
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """No instruction is ever in two files, so one that is in none can be sent."""
+        return Capabilities(
+            deduplicates_references=True,
+            honours_valid_until=False,
+            batch_size=_CALL,
+            finality=timedelta(hours=self.profile.finality_hours),
+        )
+
+    @property
+    def header(self) -> iso20022.Profile:
+        """What is the same in every file."""
+        fields = iso20022.Profile.__dataclass_fields__
+        return iso20022.Profile(**{name: getattr(self.profile, name) for name in fields})
+
+    async def submit(self, instructions: Sequence[Instruction]) -> Mapping[str, Answer]:
+        """Put payment orders in line for the next file."""
+        if not (self.outbox.is_dir() and os.access(self.outbox, os.W_OK | os.X_OK)):
+            message = "the outbox is not there, or can't be written"
+            raise NotReachedError(message)
+        refs = [order.rail_ref for order in instructions]
+        filed = await doors.queue_instructions(self.db, self.name, refs)
+        return {
+            one.rail_ref: NotSent("the payout is not to be sent")
+            if one.effect == "refused"
+            else Pending("it waits for the next file", {"queue": one.effect})
+            for one in filed
+        }
+
+    async def enquire(self, rail_refs: Sequence[str]) -> Mapping[str, Answer]:
+        """Return what the bank's files have said."""
+        said = await doors.ask_files(self.db, self.name, rail_refs)
+        return {one.rail_ref: _answer(one) for one in said}
+
+    async def tend(self) -> None:
+        """Send what is to be sent, and read what has come."""
+        await self._cut()
+        await self._send()
+        await self._receive()
+
+    # ----------------------------------------------------------------------------------- out
+
+    async def _cut(self) -> None:
+        """Cut a file if it is time, and store its bytes before anything leaves."""
+        every = timedelta(seconds=self.profile.every_seconds)
+        orders = await doors.cut_file(
+            self.db, self.name, limit=self.profile.most_instructions, every=every
+        )
+        if orders:
+            first = orders[0]
+            content = await asyncio.to_thread(
+                iso20022.pain001,
+                first.message_id,
+                first.cut_at,
+                int(first.total),
+                [_instruction(order) for order in orders],
+                self.header,
+            )
+            await doors.store_file(self.db, first.file_id, content)
+
+    async def _send(self) -> None:
+        for file in await doors.claim_files(self.db, self.name, lease=_LEASE):
+            await asyncio.to_thread(self._write, f"{file.message_id}.xml", file.content)
+            await doors.mark_file_sent(self.db, file.file_id)
+            log.event("file sent", rail=self.name, message_id=file.message_id)
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Write to a name that nobody collects, and give it its own when the disk has it."""
+        for left in self.outbox.glob(f".{name}.*.tmp"):  # of a worker that died
+            left.unlink(missing_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=self.outbox, prefix=f".{name}.", suffix=".tmp", delete=False
+        ) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).chmod(0o640)
+        Path(file.name).replace(self.outbox / name)
+        _sync(self.outbox)
+
+    # ------------------------------------------------------------------------------------ in
+
+    async def _receive(self) -> None:
+        for path in sorted(self.inbox.iterdir()):
+            if path.name.startswith(".") or path.name.lower().endswith(_UNFINISHED):
+                continue
+            if path.is_file():
+                try:
+                    await self._take(path)
+                except Exception as exc:  # noqa: BLE001  # the other files come all the same
+                    log.failure("file not taken", exc, rail=self.name, file=path.name)
+
+    async def _take(self, path: Path) -> None:
+        """Keep what a file says, and put it away; one that another worker has taken is gone."""
+        try:
+            content, age = await asyncio.to_thread(_read, path)
+        except FileNotFoundError:
+            return
+        digest = hashlib.sha256(content)
+        name = path.name.encode("utf-8", "replace").decode()
+        try:
+            message = await asyncio.to_thread(iso20022.read, content)
+            received = await doors.receive_file(
+                self.db,
+                self.name,
+                name=name,
+                content_hash=digest.digest(),
+                kind=message.kind,
+                message_id=message.message_id,
+                notices=[
+                    _notice(entry, entry.rail_ref) for entry in message.entries if entry.rail_ref
+                ],
+                whole=[_notice(entry, entry.rail_ref) for entry in message.whole if entry.rail_ref],
+            )
+        except (iso20022.InvalidMessageError, psycopg.DataError) as exc:
+            if age < _PATIENCE:  # it may still be arriving
+                return
+            why = str(exc) if isinstance(exc, iso20022.InvalidMessageError) else "can't be stored"
+            await doors.receive_file(
+                self.db, self.name, name=name, content_hash=digest.digest(), error=why
+            )
+            log.event("file refused", level=logging.ERROR, rail=self.name, file=name, error=why)
+            self._put_away(path, "rejected", digest.hexdigest())
+            return
+        self._put_away(path, "done", digest.hexdigest())
+        log.event(
+            f"file {received.effect}",
+            rail=self.name,
+            file=name,
+            notices=received.notices,
+            unmatched=received.unmatched,
+        )
+
+    def _put_away(self, path: Path, folder: str, digest: str) -> None:
+        target = self.inbox / folder
+        target.mkdir(exist_ok=True)
+        try:
+            path.replace(target / f"{digest[:12]}-{path.name}")
+        except FileNotFoundError:  # another worker has
+            return
+        _sync(target)
+
+
+def _read(path: Path) -> tuple[bytes, float]:
+    """Return a file's bytes, one more than can be taken at most, and its age in seconds."""
+    with path.open("rb") as file:
+        age = time.time() - os.fstat(file.fileno()).st_mtime
+        return file.read(iso20022.MOST_BYTES + 1), age
+
+
+def _sync(folder: Path) -> None:
+    """Make the disk keep a folder's names."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _instruction(order: doors.Order) -> Instruction:
+    return Instruction(
+        rail_ref=order.rail_ref,
+        amount=order.amount,
+        currency=order.currency,
+        account_number=order.account_number,
+        ifsc=order.ifsc,
+        holder_name=order.holder_name,
+        valid_until=order.cut_at,
+    )
+
+
+def _notice(entry: iso20022.Entry, rail_ref: str) -> doors.Notice:
+    return doors.Notice(
+        event_id=entry.event_id,
+        rail_ref=rail_ref,
+        outcome=entry.outcome,
+        code=entry.code,
+        reason=entry.reason,
+        raw=entry.raw,
+    )
+
+
+def _answer(said: doors.FileAnswer) -> Answer:  # one for each kind of answer
+    match said.outcome:
+        case "paid" if said.utr:
+            return Paid(said.utr, said.raw)
+        case "refused" if said.code:
+            return Refused(said.code, said.reason, said.raw)
+        case "returned" if said.utr and said.code:
+            return Returned(said.utr, said.code, said.reason, said.raw)
+        case "pending":
+            return Pending(said.reason or "the bank has not decided", said.raw)
+        case "not_found":
+            return NotFound(said.raw)
+    return Unknown(said.reason or "the bank's files say nothing final", said.raw)

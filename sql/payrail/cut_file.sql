@@ -1,0 +1,131 @@
+-- Promises: the orders of one file to a bank: of one that was cut and has no content yet, or else of a new one with what waits, oldest
+-- first, of one currency. A new one is cut p_every after the last, or at once when p_limit wait. What has ended meanwhile is withdrawn.
+-- No rows: nothing is to be written.
+-- Lock: the waiting instructions', then the merchants' in the order of their ids.
+-- Raises: PR111 no such rail, or a bound.
+CREATE OR REPLACE FUNCTION payrail.cut_file(p_rail text, p_limit integer, p_every interval)
+RETURNS TABLE (
+    file_id uuid,
+    message_id text,
+    cut_at timestamptz,
+    total numeric,
+    rail_ref text,
+    amount bigint,
+    currency text,
+    account_number text,
+    ifsc text,
+    holder_name text
+)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := rail.clock();
+    v_field text := CASE
+        WHEN NOT EXISTS (SELECT FROM rail.rails r WHERE r.rail = p_rail) THEN 'rail'
+        WHEN p_limit BETWEEN 1 AND 100000 IS NOT TRUE THEN 'limit'
+        WHEN p_every BETWEEN INTERVAL '0' AND INTERVAL '1 day' IS NOT TRUE THEN 'every'
+    END;
+    v_file_id uuid;
+    v_waiting text[];
+    v_merchant_id uuid;
+BEGIN
+    IF v_field IS NOT NULL THEN
+        RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', v_field);
+    END IF;
+
+    SELECT f.file_id INTO v_file_id
+    FROM rail.payment_files f
+    WHERE f.rail = p_rail AND f.sent_at IS NULL AND f.content IS NULL
+    ORDER BY f.file_id
+    LIMIT 1;
+
+    IF NOT FOUND THEN
+        v_waiting := ARRAY(
+            SELECT f.rail_ref
+            FROM rail.filed_instructions f
+            WHERE f.rail = p_rail AND f.file_id IS NULL AND f.withdrawn_at IS NULL
+            ORDER BY f.queued_at, f.rail_ref
+            LIMIT p_limit
+            FOR UPDATE SKIP LOCKED
+        );
+        IF v_waiting = '{}' OR (
+            cardinality(v_waiting) < p_limit
+            AND EXISTS (SELECT FROM rail.payment_files f WHERE f.rail = p_rail AND f.cut_at > v_now - p_every)
+        ) THEN
+            RETURN;
+        END IF;
+
+        FOR v_merchant_id IN
+            SELECT DISTINCT f.merchant_id
+            FROM rail.filed_instructions f
+            WHERE f.rail_ref = ANY (v_waiting)
+            ORDER BY f.merchant_id
+        LOOP
+            PERFORM merchant.lock_merchant(v_merchant_id);
+        END LOOP;
+
+        UPDATE rail.filed_instructions f
+        SET withdrawn_at = v_now
+        FROM payout.payouts p
+        WHERE
+            f.rail_ref = ANY (v_waiting)
+            AND f.merchant_id = p.merchant_id
+            AND f.payout_id = p.payout_id
+            AND p.status <> 'processing';
+
+        WITH orders AS (
+            SELECT
+                p.currency,
+                count(*) AS instructions,
+                sum(p.amount) AS amount
+            FROM rail.filed_instructions f
+            INNER JOIN payout.payouts p ON f.merchant_id = p.merchant_id AND f.payout_id = p.payout_id
+            WHERE f.rail_ref = ANY (v_waiting) AND f.withdrawn_at IS NULL
+            GROUP BY p.currency
+            ORDER BY min(f.queued_at), p.currency
+            LIMIT 1
+        )
+
+        INSERT INTO rail.payment_files AS k (rail, currency, instructions, amount, cut_at)
+        SELECT p_rail, o.currency, o.instructions, o.amount, v_now
+        FROM orders o
+        RETURNING k.file_id INTO v_file_id;
+
+        UPDATE rail.filed_instructions f
+        SET file_id = v_file_id
+        FROM payout.payouts p
+        INNER JOIN rail.payment_files k ON p.currency = k.currency
+        WHERE
+            k.file_id = v_file_id
+            AND f.rail_ref = ANY (v_waiting)
+            AND f.withdrawn_at IS NULL
+            AND f.merchant_id = p.merchant_id
+            AND f.payout_id = p.payout_id;
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        k.file_id,
+        k.message_id,
+        k.cut_at,
+        k.amount,
+        f.rail_ref,
+        p.amount::bigint,
+        p.currency,
+        b.account_number,
+        b.ifsc,
+        b.holder_name
+    FROM rail.payment_files k
+    INNER JOIN rail.filed_instructions f ON k.file_id = f.file_id
+    INNER JOIN payout.payouts p ON f.merchant_id = p.merchant_id AND f.payout_id = p.payout_id
+    INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
+    WHERE k.file_id = v_file_id
+    ORDER BY f.rail_ref;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.cut_file IS
+'Returns the orders of the next file to a bank, each with the file''s ids and total; nothing when there is nothing to write. The account
+number is in full, for the file. Amounts in minor units.';
