@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow
 
-from tests.conftest import Database
 from tests.desk import Desk
 
 ACCOUNT = "at-a-bank-with-files"
@@ -427,14 +426,14 @@ def test_what_is_out_of_bounds_is_refused_by_its_field(
 
 
 def test_files_of_many_merchants_and_their_other_work_do_not_block_each_other(
-    filing: Desk, database: Database
+    filing: Desk,
 ) -> None:
     desks = [filing, *(on_files(filing.beside(), rail_of(filing)) for _ in range(3))]
     payouts = [(each, one) for each in desks for one in sent(each, 6, amount=100)]
 
     def file(number: int) -> None:
         part = payouts if number % 2 else payouts[::-1]
-        with database.connect("payrail_worker", options="-c lock_timeout=0") as own:
+        with filing.database.connect("payrail_worker", options="-c lock_timeout=0") as own:
             own.execute(
                 "SELECT payrail.queue_instructions(%s, %s)",
                 [rail_of(filing), [p.hex for _, p in part]],
@@ -447,7 +446,7 @@ def test_files_of_many_merchants_and_their_other_work_do_not_block_each_other(
                     own.execute("SELECT payrail.store_file(%s, 'x')", [rows[0]["file_id"]])
 
     def work(number: int) -> None:
-        with database.connect("payrail_worker", options="-c lock_timeout=0") as own:
+        with filing.database.connect("payrail_worker", options="-c lock_timeout=0") as own:
             for each in desks[number:] + desks[:number]:
                 own.execute("SELECT payrail.claim_payouts(%s)", [each.merchant_id])
 
