@@ -140,12 +140,13 @@ class FileRail:
             raise NotReachedError(message)
         refs = [order.rail_ref for order in instructions]
         filed = await doors.queue_instructions(self.db, self.name, refs)
+        repeated = [one.rail_ref for one in filed if one.effect == "repeated"]
         return {
             one.rail_ref: NotSent("the payout is not to be sent")
             if one.effect == "refused"
             else Pending("it waits for the next file", {"queue": one.effect})
             for one in filed
-        }
+        } | dict(await self.enquire(repeated))
 
     async def enquire(self, rail_refs: Sequence[str]) -> Mapping[str, Answer]:
         """Return what the bank's files have said."""

@@ -70,7 +70,11 @@ _XSD: Final = Path(__file__).parent / "xsd"
 _AMOUNT: Final = re.compile(r"\d{1,15}(\.\d{1,5})?")
 _LONGEST: Final = 255  # characters of an event's id
 _RAW: Final = 4000  # characters of a transaction that are kept as evidence
-_PRIVATE: Final = ("TxInfAndSts", "NtryDtls", "RltdPties", "Cdtr", "CdtrAcct", "Dbtr", "DbtrAcct")
+_PRIVATE: Final = (  # names, accounts, and prose that may quote them
+    *("TxInfAndSts", "NtryDtls", "RltdPties", "Cdtr", "CdtrAcct", "Dbtr", "DbtrAcct"),
+    *("RmtInf", "AddtlInf", "AddtlTxInf", "AddtlNtryInf", "OrgnlTxRef"),
+)
+_NUMBER: Final = re.compile(r"\b(?=[A-Za-z]*\d)[A-Za-z0-9]{5,}(?=[A-Za-z0-9]{4}\b)")
 _CODE: Final = 35  # characters of a bank's reference
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _IFSC: Final = re.compile(r"[A-Z]{4}0[A-Z0-9]{6}")
@@ -291,7 +295,7 @@ def _of_whole_files(root: Element, kind: str, message_id: str) -> Iterator[Entry
 def _status(node: Element, tag: str, rail_ref: str | None, kind: str, message_id: str) -> Entry:
     status = _text(node, tag) or ""
     reason = _text(node, "StsRsnInf/Rsn/Cd")
-    prose = " ".join(found.text or "" for found in node.iterfind("StsRsnInf/AddtlInf")) or None
+    prose = _masked(" ".join(found.text or "" for found in node.iterfind("StsRsnInf/AddtlInf")))
     outcome, code = "pending", None
     if status == "RJCT":
         code = REASONS.get(reason or "")
@@ -372,7 +376,7 @@ def _booking(  # noqa: PLR0913
         outcome=outcome,
         code=code,
         utr=utr,
-        reason=_text(one, "RtrInf/AddtlInf"),
+        reason=_masked(_text(one, "RtrInf/AddtlInf") or "") or None,
         raw=_raw(
             one,
             kind,
@@ -436,6 +440,11 @@ def _raw(node: Element, kind: str, message_id: str, **more: object) -> dict[str,
             found.getparent().remove(found)
     xml = etree.tostring(kept, encoding="unicode", with_tail=False)[:_RAW]
     return {"message": kind, "message_id": message_id, **more, "xml": xml}
+
+
+def _masked(text: str) -> str:
+    """Return a bank's prose without account numbers: of what may be one the last four are left."""
+    return _NUMBER.sub("•••", text)
 
 
 def _event(*parts: str) -> str:
