@@ -47,7 +47,8 @@ BEGIN
     FROM unnest(p_rail_refs) r (rail_ref)
     LEFT JOIN rail.filed_instructions f ON r.rail_ref = f.rail_ref AND f.rail = p_rail
     LEFT JOIN rail.payment_files k ON f.file_id = k.file_id
-    LEFT JOIN payout.payouts p ON f.merchant_id = p.merchant_id AND f.payout_id = p.payout_id
+    LEFT JOIN rail.instructions i ON r.rail_ref = i.rail_ref AND i.rail = p_rail
+    LEFT JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
     LEFT JOIN LATERAL (
         SELECT
             s.*,
