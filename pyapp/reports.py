@@ -1,9 +1,12 @@
 """A bank's report of what it booked: all of it is understood, or nothing is imported.
 
-Two shapes, told apart by how they begin:
+Three shapes, told apart by how they begin:
 
 - JSON, as the sandbox bank writes it: `date`, `generated_at`, `entries` and `totals`, which must
   agree. The report covers [date 00:00Z, the next day 00:00Z), or until `generated_at` if earlier.
+- XML: ISO 20022 camt.053 or camt.054. Booked debits are payments; booked credits count where they
+  are returns, or name an instruction, and not where they are somebody's money coming in. It covers
+  the period that it tells, or the days of its bookings.
 - CSV in UTF-8: a header line with the names of an entry's fields, in any order. It covers the days
   (UTC) of its booked_at, from the first until the last.
 
@@ -25,6 +28,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pyapp.doors import ReportLine
+from pyapp.rails import iso20022
 
 MOST_BYTES: Final = 128 * 2**20
 MOST_LINES: Final = 100_000
@@ -94,7 +98,8 @@ def read(content: bytes, *, since: datetime | None = None, until: datetime | Non
     if not begin:
         message = f"the report is empty: {_CUT}"
         raise ReportError(message)
-    report = _json(content, since, until) if begin == b"{" else _csv(content, since, until)
+    shapes = {b"{": _json, b"<": _xml}
+    report = shapes.get(begin, _csv)(content, since, until)
     if not report.since < report.until:
         message = (
             f"the period ends at {report.until.isoformat()}, which is not after its begin"
@@ -144,6 +149,11 @@ def _csv(content: bytes, since: datetime | None, until: datetime | None) -> Repo
         message = f"line {line} is not UTF-8: save the report as UTF-8"
         raise ReportError(message) from None
     lines = [_line(f"line {number}", _entry(number, row)) for number, row in _rows(text)]
+    return _of_days(lines, since, until)
+
+
+def _of_days(lines: list[ReportLine], since: datetime | None, until: datetime | None) -> Report:
+    """Return the report of the days (UTC) on which its lines were booked."""
     booked = [line.booked_at.astimezone(UTC).date() for line in lines if line.booked_at]
     if not booked and (since is None or until is None):
         message = "no line of the report says when it was booked: give --from and --until"
@@ -151,6 +161,39 @@ def _csv(content: bytes, since: datetime | None, until: datetime | None) -> Repo
     first = since or datetime.combine(min(booked), time(), UTC)
     last = until or datetime.combine(max(booked) + _DAY, time(), UTC)
     return Report(first, last, lines)
+
+
+def _xml(content: bytes, since: datetime | None, until: datetime | None) -> Report:
+    try:
+        message = iso20022.read(content)
+    except iso20022.InvalidMessageError as exc:
+        text = f"the report can't be read: {exc}: {_CUT}"
+        raise ReportError(text) from None
+    if message.kind == "pain.002":
+        text = "a pain.002 tells of no bookings: give a camt.053 or camt.054"
+        raise ReportError(text)
+    lines = [
+        _line(f"booking {place}", _booked(entry))
+        for place, entry in enumerate(message.entries, 1)
+        if entry.raw["status"] == "BOOK"
+        and (entry.kind == "payment" or entry.outcome == "returned" or entry.rail_ref)
+    ]
+    if len(lines) > MOST_LINES:
+        text = f"the report has more than {MOST_LINES} lines: split it by days"
+        raise ReportError(text)
+    if message.period is None:
+        return _of_days(lines, since, until)
+    return Report(since or message.period[0], until or message.period[1], lines)
+
+
+def _booked(entry: iso20022.Entry) -> _Entry:
+    fields = {name: getattr(entry, name) for name in _Entry.__struct_fields__}
+    if entry.kind == "payment":
+        fields["code"] = None  # it is the UTR there
+    try:
+        return msgspec.convert(fields, _Entry)
+    except msgspec.ValidationError as exc:
+        raise ReportError(_explain(str(exc))) from None
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

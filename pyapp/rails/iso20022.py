@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -369,7 +369,8 @@ def _booking(  # noqa: PLR0913
         outcome, code = "paid", utr
     elif rail_ref and sign == "CRDT" and returned:
         outcome, code = "returned", returned[:_CODE]
-    own_ref = _text(one, "Refs/AcctSvcrRef") or entry_ref or str(number)
+    shared = entry_ref if is_alone and entry_ref else f"{entry_ref or ''}/{number}"
+    own_ref = _text(one, "Refs/AcctSvcrRef") or shared
     return Entry(
         event_id=_event(message_id, own_ref, str(number), rail_ref or "", outcome),
         rail_ref=rail_ref,
@@ -396,9 +397,12 @@ def _booking(  # noqa: PLR0913
 
 
 def _period(root: Element) -> tuple[datetime, datetime] | None:
+    """Return from when until before when; ToDtTm is the last second of it."""
     since = _moment(_text(root, ".//FrToDt/FrDtTm"))
     until = _moment(_text(root, ".//FrToDt/ToDtTm"))
-    return (since, until) if since and until and since < until else None
+    if since is None or until is None or until < since:
+        return None
+    return since, until + timedelta(seconds=1)
 
 
 def _sum(found: Element) -> tuple[int, str]:

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from pyapp import reports
 from pyapp.doors import ReportLine
 from pyapp.reports import Report, ReportError
+from pyapp.settings import ROOT
 
 DAY: Final = date(2026, 11, 23)
 MIDNIGHT: Final = datetime(2026, 11, 23, tzinfo=UTC)
 FIELDS: Final = ("entry_ref", "rail_ref", "kind", "amount", "currency", "utr", "booked_at", "code")
+ISO_REF: Final = "01a209840fab7cc88e4eec0c04710930"
 ENTRY: Final = {
     "entry_ref": "E1",
     "rail_ref": "0" * 32,
@@ -289,6 +291,77 @@ def test_no_bytes_end_in_a_traceback(content: bytes) -> None:
         reports.read(content)
     except ReportError as exc:
         assert str(exc).isprintable()  # noqa: PT017  # most of it is refused, not all
+
+
+@pytest.mark.parametrize("kind", ["camt.054", "camt.053"])
+def test_an_iso_20022_report_is_read(kind: str) -> None:
+    report = reports.read(statement(kind))
+    (line,) = report.lines
+    assert (line.kind, line.amount, line.currency) == ("payment", 6000, "INR")
+    assert (line.rail_ref, line.utr) == (ISO_REF, "HDFCN52026112300047")
+    assert report.since == datetime(2026, 11, 23, tzinfo=UTC)
+    assert report.until == datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def statement(kind: str, *changes: tuple[str, str]) -> bytes:
+    """Return the docs' sample as a notification or as the statement of its day."""
+    text = (ROOT / "docs/examples/iso20022/camt.054.xml").read_text()
+    if kind == "camt.053":
+        period = (
+            "<FrToDt><FrDtTm>2026-11-23T00:00:00Z</FrDtTm><ToDtTm>2026-11-23T23:59:59Z</ToDtTm>"
+            "</FrToDt><Acct>"
+        )
+        balance = (
+            "</Acct><Bal><Tp><CdOrPrtry><Cd>OPBD</Cd></CdOrPrtry></Tp><Amt Ccy='INR'>1.00</Amt>"
+            "<CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-11-23</Dt></Dt></Bal>"
+        )
+        changes = (
+            ("camt.054", "camt.053"),
+            ("BkToCstmrDbtCdtNtfctn", "BkToCstmrStmt"),
+            ("Ntfctn>", "Stmt>"),
+            ("<Acct>", period),
+            ("</Acct>", balance),
+            *changes,
+        )
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text.encode()
+
+
+def test_money_that_came_in_from_others_is_no_line_and_a_return_is_one() -> None:
+    credit = ("DBIT", "CRDT")
+    nobody = (f"<EndToEndId>{ISO_REF}</EndToEndId>", "<EndToEndId>NOTPROVIDED</EndToEndId>")
+    why = (
+        "</CdtDbtInd>\n          </TxDtls>",
+        "</CdtDbtInd><RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf></TxDtls>",
+    )
+    assert reports.read(statement("camt.053", credit, nobody)).lines == []
+    (line,) = reports.read(statement("camt.053", credit, why)).lines
+    assert (line.kind, line.code) == ("return", "AC04")
+    (debit,) = reports.read(statement("camt.053", nobody)).lines
+    assert (debit.kind, debit.rail_ref) == ("payment", None)
+
+
+def test_bookings_that_share_an_entry_are_told_apart() -> None:
+    text = statement("camt.054").decode()
+    one = text[text.index("<TxDtls>") : text.index("</TxDtls>") + 9]
+    other = one.replace(ISO_REF, "f" * 32)
+    found = reports.read(text.replace(one, one + other).encode()).lines
+    assert [line.rail_ref for line in found] == [ISO_REF, "f" * 32]
+    assert len({line.entry_ref for line in found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<a/>", "the report can't be read: the namespace"),
+        (b"<a", "the report can't be read: not well-formed"),
+        ((ROOT / "docs/examples/iso20022/pain.002.xml").read_bytes(), "a pain.002 tells of no"),
+    ],
+)
+def test_what_is_no_iso_20022_report_is_said_so(content: bytes, said: str) -> None:
+    assert refusal(content).startswith(said)
 
 
 @given(

@@ -27,7 +27,7 @@ from lxml import etree
 
 from pyapp import doors
 from pyapp.database import open_pool
-from pyapp.rails import files
+from pyapp.rails import files, iso20022
 from pyapp.rails.files import FileRail, InvalidProfileError, open_file_rails
 from pyapp.rails.rail import Instruction, NotReachedError, NotSent, Paid, Pending, Rail
 from tests import servers
@@ -293,11 +293,11 @@ def die(*_: object, **__: object) -> None:
 # Where a worker may die, by what it would have called next.
 STEPS = {
     "in line": (doors, "cut_file"),
-    "cut": (files.iso20022, "pain001"),
+    "cut": (iso20022, "pain001"),
     "made": (doors, "store_file"),
     "stored": (doors, "claim_files"),
-    "claimed": (files.os, "fsync"),
-    "on disk": (files.Path, "replace"),
+    "claimed": (os, "fsync"),
+    "on disk": (Path, "replace"),
     "in the outbox": (doors, "mark_file_sent"),
 }
 
