@@ -19,6 +19,8 @@ CREATE TABLE rail.payment_files (
 CREATE INDEX payment_files_to_send ON rail.payment_files (rail, file_id)
 WHERE sent_at IS NULL;
 
+CREATE INDEX payment_files_by_time ON rail.payment_files (rail, cut_at);
+
 -- What waits for a file, or is in one. One whose payout has ended before a file was cut is withdrawn.
 CREATE TABLE rail.filed_instructions (
     rail_ref text PRIMARY KEY REFERENCES rail.instructions,
@@ -56,6 +58,9 @@ WHERE error IS NULL;
 
 -- Which file a notice came in. What came by callback is no evidence for a bank that answers by files.
 ALTER TABLE rail.notices ADD COLUMN file_id uuid REFERENCES rail.bank_files;
+
+CREATE INDEX notices_by_file ON rail.notices (file_id)
+WHERE file_id IS NOT NULL;
 
 -- 34 is the most that ISO 13616 (IBAN) and ISO 20022 (Max34Text) have room for.
 ALTER TABLE merchant.bank_accounts

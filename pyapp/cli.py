@@ -51,6 +51,10 @@ _KEY: Final = ("api_key_id", "prefix", "name", "scopes", "expires_at", "revoked_
 _OPERATOR: Final = ("name", "created_at", "disabled_at")
 _ACCOUNT: Final = ("id", "holder_name", "account_number", "ifsc", "rail", "archived_at")
 _RAIL: Final = ("rail", "breaker", "failures", "trial_at", "succeeded_at", "failed_at", "error")
+_FILE: Final = (
+    *("file_id", "direction", "rail", "kind", "name", "items", "amount"),
+    *("noted_at", "sent_at", "error"),
+)
 _CASE: Final = ("case_id", "kind", "amount", "rail_ref", "merchant_name", "status", "opened_at")
 _DIFFERENCE: Final = (
     *("line", "result", "kind", "rail_ref", "status"),
@@ -443,6 +447,11 @@ async def _rail_list(db: database.Pool, _: Arguments) -> Answer:
     return Answer(found, table(found, *_RAIL))
 
 
+async def _rail_files(db: database.Pool, args: Arguments) -> Answer:
+    found = [_record(file) for file in await doors.files(db, limit=args.limit)]
+    return Answer(found, table(found, *_FILE))
+
+
 async def _case_list(db: database.Pool, args: Arguments) -> Answer:
     found = [_record(case) for case in await doors.all_cases(db, closed=args.all)]
     more = ("closed_at", "closed_by") if args.all else ("proposed_by",)
@@ -743,6 +752,9 @@ def _operators(commands: Any) -> None:  # noqa: ANN401
 
 def _rails(commands: Any) -> None:  # noqa: ANN401
     _json(_add(commands, "list", _door(_rail_list), "list banks and their circuit breakers"))
+    text = "list files to and from banks, newest first"
+    listed = _json(_add(commands, "files", _door(_rail_files), text))
+    listed.add_argument("--limit", type=_amount, default=20, help="default: 20")
 
 
 def _cases(commands: Any) -> None:  # noqa: ANN401

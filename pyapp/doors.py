@@ -1542,6 +1542,56 @@ async def all_cases(db: Pool, *, closed: bool = False) -> list[Case]:
     return await call(db, _ALL_CASES, {"closed": closed}, class_row(Case))
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """What went to a bank or came from it as a file."""
+
+    file_id: UUID
+    direction: str  # out | in
+    rail: str
+    kind: str | None
+    message_id: str | None
+    name: str
+    noted_at: datetime
+    sent_at: datetime | None
+    items: int
+    amount: Decimal | None
+    currency: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileItem:
+    """A payout in a file, and what the file says of it."""
+
+    rail_ref: str
+    merchant_id: UUID | None
+    payout_id: UUID | None
+    status: str | None
+    amount: int | None
+    currency: str | None
+    outcome: str | None
+    code: str | None
+
+
+async def files(db: Pool, *, limit: int, after: UUID | None = None) -> list[File]:
+    """Return files to and from banks, newest first, from behind `after` on."""
+    return await call(db, _FILES, {"limit": limit, "after": after or _LAST}, class_row(File))
+
+
+async def file(db: Pool, file_id: UUID) -> File | None:
+    """Return one file."""
+    return _maybe(await _rows(db, File, "files", "file_id", file_id=file_id))
+
+
+async def file_items(
+    db: Pool, file_id: UUID, *, limit: int, after: str | None = None
+) -> list[FileItem]:
+    """Return what is in a file by reference, from behind `after` on."""
+    parameters = {"file_id": file_id, "limit": limit, "after": after or ""}
+    return await call(db, _FILE_ITEMS, parameters, class_row(FileItem))
+
+
 async def results(db: Pool, report_id: UUID) -> list[Result]:
     """Return how many lines of a report have which result."""
     return await call(db, _RESULTS, {"report_id": report_id}, class_row(Result))
@@ -1701,6 +1751,18 @@ def _columns(row: type[Row]) -> LiteralString:
     return ", ".join(names)
 
 
+_FILES: Final = (
+    SQL("SELECT {} FROM payrail.files WHERE file_id < %(after)s ORDER BY file_id DESC")
+    .format(SQL(_columns(File)))
+    .as_bytes()
+    + b" LIMIT %(limit)s"
+)
+_FILE_ITEMS: Final = (
+    SQL("SELECT {} FROM payrail.file_items WHERE file_id = %(file_id)s AND rail_ref > %(after)s")
+    .format(SQL(_columns(FileItem)))
+    .as_bytes()
+    + b" ORDER BY rail_ref, outcome LIMIT %(limit)s"
+)
 _ALL_CASES: Final = (
     SQL("SELECT {} FROM payrail.cases WHERE closed_at IS NULL OR %(closed)s ORDER BY case_id")
     .format(SQL(_columns(Case)))

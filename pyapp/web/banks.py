@@ -229,6 +229,38 @@ async def report(visit: Visit) -> Response:
     )
 
 
+# ----------------------------------------------------------------------------------------- files
+
+
+async def files(visit: Visit) -> Response:
+    """List what went to banks and came from them as files, newest first."""
+    query = decode.query(visit.request, Page)
+    after = decode.read_cursor(query.cursor, UUID)
+    found = await doors.files(visit.db, limit=query.limit + 1, after=after)
+    return visit.page(
+        "ops-files.html",
+        files=found[: query.limit],
+        more=console.older("/ops/files", found, query.limit, "file_id"),
+    )
+
+
+async def file(visit: Visit) -> Response:
+    """Show a file, and the payouts in it."""
+    query = decode.query(visit.request, Page)
+    after = decode.read_cursor(query.cursor, str)
+    file_id = decode.uuid(visit.request.path_params["file_id"], "not_found")
+    found = await doors.file(visit.db, file_id)
+    if found is None:
+        raise Problem("not_found")
+    items = await doors.file_items(visit.db, file_id, limit=query.limit + 1, after=after)
+    return visit.page(
+        "ops-file.html",
+        file=found,
+        items=items[: query.limit],
+        more=console.older(f"/ops/files/{file_id}", items, query.limit, "rail_ref"),
+    )
+
+
 _get = partial(View, method="GET")
 _post = partial(View, method="POST")
 
@@ -240,4 +272,6 @@ VIEWS: Final = (
     _post(path="/ops/cases/{case_id}/decide", handler=decide),
     _get(path="/ops/reports", handler=reports),
     _get(path="/ops/reports/{report_id}", handler=report),
+    _get(path="/ops/files", handler=files),
+    _get(path="/ops/files/{file_id}", handler=file),
 )

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from tests.browser.conftest import Windows, opening
 from tests.browser.test_pages import DESKTOP, LONG, PHONE, Scheme, serious
 from tests.desk import STATUSES, Desk
+from tests.sql.test_files import declare, filed, on_files, paid, rail_of, receive, sent
 from tests.web.conftest import Web
 from tests.web.test_cases import stuck
 from tests.web.test_console import DIGEST, PASSWORD
@@ -150,6 +151,10 @@ def visit(page: Page, desk: Desk) -> Iterator[str]:
     (report,) = desk.sql("payrail_operator", "SELECT report_id FROM payrail.reports")
     lists += ["/ops/cases", "/ops/cases?state=closed&kind=contradiction", "/ops/rails", *cases]
     lists += ["/ops/reports", f"/ops/reports/{report['report_id']}"]
+    query = "SELECT file_id FROM payrail.files WHERE rail = %s"
+    files = desk.sql("payrail_operator", query, [rail_of(desk)])
+    assert len(files) == 3
+    lists += ["/ops/files", *(f"/ops/files/{row['file_id']}" for row in files)]
     for path in [*lists, merchant, *payouts, "/ops/audit", "/ops/nope", "/ops/sign-in"]:
         page.goto(path)
         if page.locator("details").count():
@@ -200,6 +205,11 @@ def fill(desk: Desk) -> None:
     # a bank of its own: to one whose breaker is open nothing is sent, by other tests either
     worker.execute("SELECT payrail.declare_rail('down', TRUE, TRUE, 1, '1 hour')")
     worker.execute("SELECT payrail.report_calls('down', 'submit', 9, 9, 9, '1 second', %s)", [LONG])
+    declare(desk)
+    (filed_one,) = sent(on_files(desk, rail_of(desk)))
+    filed(desk, filed_one)
+    receive(desk, paid(filed_one, LONG[:200]), (LONG, LONG, "unknown", None, "{}"))
+    receive(desk, content=b"x", error=LONG)
     operator.execute(
         "SELECT payrail.import_report('sandbox', %s, %s, now(), now() + INTERVAL '1 second', ARRAY["
         "ROW('e', %s, 'payment', 999999999999999, 'INR', %s, NULL, NULL)::payrail.report_line])"

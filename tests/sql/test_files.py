@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -125,8 +126,10 @@ def receive(
     return row
 
 
-def paid(payout: UUID, utr: str = "UTR1", amount: int = 1000, **more: str) -> tuple[object, ...]:
-    raw = f'{{"amount": {amount}, "currency": "{more.get("currency", "INR")}", "utr": "{utr}"}}'
+def paid(
+    payout: UUID, utr: str = "UTR1", amount: int = 1000, currency: str = "INR"
+) -> tuple[object, ...]:
+    raw = json.dumps({"amount": amount, "currency": currency, "utr": utr})
     return (f"paid-{payout.hex}-{utr}-{amount}", payout.hex, "paid", utr, raw)
 
 
