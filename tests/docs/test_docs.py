@@ -49,7 +49,9 @@ PATIENCE: Final = 60  # seconds for one block
 UUID: Final = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
 TIME: Final = r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00)"
 OBJECT: Final = re.compile(r"(payrail|payout|ledger|merchant|rail|audit|sandbox)\.(\w+)")
-EXCERPT: Final = re.compile(r"-- ((?:sql|migrations)/\S+\.sql)\n")
+EXCERPT: Final = re.compile(
+    r"(?:--|#|<!--) ((?:sql|migrations|docs/examples)/\S+\.(?:sql|toml|xml))(?: -->)?\n"
+)
 
 
 @dataclass
@@ -78,7 +80,7 @@ def fenced(page: str) -> list[Block]:
 
 
 BLOCKS: Final = [block for page in PAGES for block in fenced(page)]
-EXCERPTS: Final = [b for b in BLOCKS if b.language == "sql" and EXCERPT.match(b.text)]
+EXCERPTS: Final = [b for b in BLOCKS if EXCERPT.match(b.text)]
 TYPED: Final = [b for b in BLOCKS if b.language in {"bash", "sql"} and b not in EXCERPTS]
 
 

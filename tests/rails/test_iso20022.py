@@ -299,3 +299,10 @@ def test_a_banks_prose_shows_no_account() -> None:
     (_, refused) = iso20022.read(text.replace("The account is closed", said).encode()).entries
     assert refused.reason == "Account •••0101 (•••0077) is closed since 2019"
     assert "501002340101" not in json.dumps(refused.raw)
+
+
+def test_the_docs_name_the_reasons_that_are_final() -> None:
+    page = (SAMPLES.parents[1] / "iso20022.md").read_text()
+    rows = re.findall(r"^\| ((?:`[A-Z0-9]{4}`(?:, )?)+) \| `(\w+)` \|$", page, re.MULTILINE)
+    listed = {reason: code for reasons, code in rows for reason in re.findall(r"\w+", reasons)}
+    assert listed == iso20022.REASONS
