@@ -7,7 +7,8 @@ CREATE TABLE rail.payment_files (
     message_id text GENERATED ALWAYS AS ('PR' || replace(file_id::text, '-', '')) STORED UNIQUE,
     currency text NOT NULL,
     instructions integer NOT NULL CHECK (instructions > 0),
-    amount numeric(38, 0) NOT NULL CHECK (amount > 0),
+    -- a control sum has 18 digits
+    amount bigint NOT NULL CHECK (amount BETWEEN 1 AND 999999999999999999),
     cut_at timestamptz NOT NULL,
     content bytea,
     content_hash bytea GENERATED ALWAYS AS (sha256(content)) STORED,

@@ -699,7 +699,7 @@ class Order:
     file_id: UUID
     message_id: str
     cut_at: datetime
-    total: Decimal
+    total: int
     rail_ref: str
     amount: int
     currency: str
@@ -1555,7 +1555,7 @@ class File:
     noted_at: datetime
     sent_at: datetime | None
     items: int
-    amount: Decimal | None
+    amount: int | None
     currency: str | None
     error: str | None
 

@@ -173,7 +173,7 @@ class FileRail:
                 iso20022.pain001,
                 first.message_id,
                 first.cut_at,
-                int(first.total),
+                first.total,
                 [_instruction(order) for order in orders],
                 self.header,
             )

@@ -1,6 +1,6 @@
 -- Promises: the orders of one file to a bank: of one that was cut and has no content yet, or else of a new one with what waits, oldest
--- first, of one currency. A new one is cut p_every after the last, or at once when p_limit wait. What has ended meanwhile is withdrawn.
--- No rows: nothing is to be written.
+-- first, of one currency and a sum of 18 digits at most. A new one is cut p_every after the last, or at once when p_limit wait. What
+-- has ended meanwhile is withdrawn. No rows: nothing is to be written.
 -- Lock: the waiting instructions', then the merchants' in the order of their ids.
 -- Raises: PR111 no such rail, or a bound.
 CREATE OR REPLACE FUNCTION payrail.cut_file(p_rail text, p_limit integer, p_every interval)
@@ -8,7 +8,7 @@ RETURNS TABLE (
     file_id uuid,
     message_id text,
     cut_at timestamptz,
-    total numeric,
+    total bigint,
     rail_ref text,
     amount bigint,
     currency text,
@@ -75,34 +75,36 @@ BEGIN
             AND f.payout_id = p.payout_id
             AND p.status <> 'processing';
 
-        WITH orders AS (
+        -- a control sum has 18 digits
+        SELECT array_agg(o.rail_ref) INTO v_waiting
+        FROM (
             SELECT
+                f.rail_ref,
                 p.currency,
-                count(*) AS instructions,
-                sum(p.amount) AS amount
+                first_value(p.currency) OVER (ORDER BY f.queued_at, f.rail_ref) AS first_currency,
+                sum(p.amount) OVER (PARTITION BY p.currency ORDER BY f.queued_at, f.rail_ref) AS so_far
             FROM rail.filed_instructions f
             INNER JOIN payout.payouts p ON f.merchant_id = p.merchant_id AND f.payout_id = p.payout_id
             WHERE f.rail_ref = ANY (v_waiting) AND f.withdrawn_at IS NULL
-            GROUP BY p.currency
-            ORDER BY min(f.queued_at), p.currency
-            LIMIT 1
-        )
+        ) o
+        WHERE o.currency = o.first_currency AND o.so_far < 1000000000000000000;
 
         INSERT INTO rail.payment_files AS k (rail, currency, instructions, amount, cut_at)
-        SELECT p_rail, o.currency, o.instructions, o.amount, v_now
-        FROM orders o
+        SELECT
+            p_rail,
+            p.currency,
+            count(*),
+            sum(p.amount),
+            v_now
+        FROM rail.filed_instructions f
+        INNER JOIN payout.payouts p ON f.merchant_id = p.merchant_id AND f.payout_id = p.payout_id
+        WHERE f.rail_ref = ANY (v_waiting)
+        GROUP BY p.currency
         RETURNING k.file_id INTO v_file_id;
 
         UPDATE rail.filed_instructions f
         SET file_id = v_file_id
-        FROM payout.payouts p
-        INNER JOIN rail.payment_files k ON p.currency = k.currency
-        WHERE
-            k.file_id = v_file_id
-            AND f.rail_ref = ANY (v_waiting)
-            AND f.withdrawn_at IS NULL
-            AND f.merchant_id = p.merchant_id
-            AND f.payout_id = p.payout_id;
+        WHERE f.rail_ref = ANY (v_waiting);
     END IF;
 
     RETURN QUERY

@@ -244,7 +244,7 @@ def test_payouts_are_paid_refused_and_returned_by_files(
         bank.behave("accept")
         assert desk.see(good)["utr"].startswith("MB-PMT-")
         again = desk.create("again", 1000, bank_account_id="000405012345").payout_id
-        until(lambda: "left in the file" in str(evidence(desk, again)))
+        until(lambda: "the bank says ACCP" in evidence(desk, again))
         bank.next_day()
         until(lambda: desk.see(again)["status"] == "settled")
         for _ in range(4):

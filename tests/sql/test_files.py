@@ -218,6 +218,19 @@ def test_files_are_cut_no_more_often_than_asked_unless_they_are_full(filing: Des
     assert len(cut(filing, limit=3, every=timedelta(hours=1))) == 3
 
 
+def test_a_file_comes_to_no_more_than_a_control_sum_can_say(filing: Desk) -> None:
+    most = 10**15
+    for desk in (filing, on_files(filing.beside(), rail_of(filing))):  # a balance has a limit, too
+        for number in range(501):
+            desk.credit(most, f"credit-{number}")
+        queue(filing, *sent(desk, 501, amount=most))
+    orders = cut(filing, limit=5000)
+    assert len(orders) == 999
+    assert {row["total"] for row in orders} == {999 * most}
+    store(filing, orders[0]["file_id"])
+    assert len(cut(filing, limit=5000)) == 3
+
+
 def test_of_what_ended_while_it_waited_nothing_leaves(filing: Desk) -> None:
     one, other = sent(filing, 2)
     queue(filing, one, other)

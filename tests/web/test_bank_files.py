@@ -37,7 +37,7 @@ def test_a_file_is_shown_with_its_payouts_and_what_became_of_it(
     order = filed(filing, one)
     name = f"{order['message_id']}.xml"
     page = asha.get("/ops/files")
-    assert f"{name} To the bank {rail_of(filing)} pain.001 1 ₹10.00 Sent" in page.text
+    assert f"{name} Sent 1 ₹10.00 To the bank {rail_of(filing)} pain.001" in page.text
     path = f"/ops/files/{order['file_id']}"
     assert path in page.values("href")
     assert f"{one.hex} ₹10.00 Processing" in asha.get(path).text
