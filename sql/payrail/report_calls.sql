@@ -24,7 +24,11 @@ BEGIN
     IF p_action IN ('submit', 'enquire') IS NOT TRUE THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'action');
     END IF;
-    SELECT r.* INTO v_rail FROM rail.rails r WHERE r.rail = p_rail;
+    SELECT r.* INTO v_rail
+    FROM rail.rails r
+    WHERE r.rail = p_rail
+    -- of two failures at once each has to count
+    FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'rail');
     END IF;
@@ -38,8 +42,14 @@ BEGIN
             instructions = c.instructions + excluded.instructions,
             busy = c.busy + excluded.busy;
 
-    IF p_failed = p_calls THEN
-        v_failures := v_rail.failures + CASE p_action WHEN 'submit' THEN p_failed ELSE 0 END;
+    IF p_failed = p_calls AND p_action = 'enquire' THEN
+        UPDATE rail.rails r
+        SET
+            failed_at = v_now,
+            error = left(p_error, 500)
+        WHERE r.rail = p_rail;
+    ELSIF p_failed = p_calls THEN
+        v_failures := v_rail.failures + p_failed;
         UPDATE rail.rails r
         SET
             failures = v_failures,
