@@ -19,16 +19,11 @@ AS $$
 DECLARE
     v_now timestamptz := rail.clock();
     v_rail rail.rails;
-    v_failures integer;
 BEGIN
     IF p_action IN ('submit', 'enquire') IS NOT TRUE THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'action');
     END IF;
-    SELECT r.* INTO v_rail
-    FROM rail.rails r
-    WHERE r.rail = p_rail
-    -- of two failures at once each has to count
-    FOR NO KEY UPDATE;
+    SELECT r.* INTO v_rail FROM rail.rails r WHERE r.rail = p_rail;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'rail');
     END IF;
@@ -49,15 +44,16 @@ BEGIN
             error = left(p_error, 500)
         WHERE r.rail = p_rail;
     ELSIF p_failed = p_calls THEN
-        v_failures := v_rail.failures + p_failed;
+        -- what the row says once it is locked: of two failures at once each counts
         UPDATE rail.rails r
         SET
-            failures = v_failures,
+            failures = r.failures + p_failed,
             failed_at = v_now,
             error = left(p_error, 500),
-            opened_at = CASE WHEN v_failures >= 5 THEN coalesce(r.opened_at, v_now) END,
+            opened_at = CASE WHEN r.failures + p_failed >= 5 THEN coalesce(r.opened_at, v_now) END,
             trial_at = CASE
-                WHEN v_failures >= 5 THEN v_now + least(5 * power(2, least(v_failures, 30) - 5), 60) * INTERVAL '1 second'
+                WHEN r.failures + p_failed >= 5
+                    THEN v_now + least(5 * power(2, least(r.failures + p_failed, 30) - 5), 60) * INTERVAL '1 second'
             END
         WHERE r.rail = p_rail;
     ELSIF v_rail.succeeded_at IS NULL OR v_rail.failures > 0 OR v_rail.succeeded_at < v_now - INTERVAL '10 seconds' THEN
