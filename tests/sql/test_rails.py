@@ -265,6 +265,27 @@ def test_beyond_finality_people_are_asked_until_the_bank_answers(desk: Desk) -> 
     assert (cases(desk), cases(desk, closed=True)) == ([], ["outcome_unknown"])
 
 
+def test_an_operator_alone_closes_no_case(desk: Desk) -> None:
+    payout_id = desk.payout("processing", 6000)
+    with later(desk, "2 minutes"):
+        desk.say(payout_id, "pending")
+    asked_again(desk, payout_id)
+    desk.fail(payout_id, "not_executed")
+    assert cases(desk) == ["outcome_unknown"]
+
+
+def test_what_was_sent_before_attempts_were_kept_never_counts_as_unsent(desk: Desk) -> None:
+    """It has no attempt on record but the enquiry, at which the bank could not be reached."""
+    payout_id = desk.payout("processing", 6000)
+    desk.sql("admin", "ALTER TABLE rail.attempts DISABLE TRIGGER refuse_change", [])
+    desk.sql("admin", "DELETE FROM rail.attempts WHERE payout_id = %s", [payout_id])
+    desk.sql("admin", "ALTER TABLE rail.attempts ENABLE ALWAYS TRIGGER refuse_change", [])
+    asked_again(desk, payout_id)
+    with later(desk, "2 minutes"):
+        assert desk.say(payout_id, "not_sent")["status"] == "processing"
+    assert cases(desk) == ["outcome_unknown"]
+
+
 def test_a_final_payout_that_is_asked_about_again_is_asked_until_it_is_answered(desk: Desk) -> None:
     payout_id = desk.payout("settled")
     utr = desk.see(payout_id)["utr"]
