@@ -79,6 +79,8 @@ _TABLE: Final = (
          "Nothing was changed. Its resolution is in payrail.cases."),
     Code("proposal_waiting", "PR210", 409, "A proposal is waiting for this case",
          "Another operator confirms or rejects it first."),
+    Code("resolution_too_early", "PR211", 409, "The bank may still execute the instruction",
+         "Nothing was done. Confirm again after the time in the detail."),
     # Money.
     Code("insufficient_funds", "PR301", 422, "The available balance is too low",
          "Add money, then create the payout again with a new Idempotency-Key."),

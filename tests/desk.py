@@ -175,6 +175,15 @@ class Desk:
             [self.merchant_id, payout_id],
         )
 
+    def let_bank_be_final(self, payout_id: UUID) -> None:
+        """Let the time pass in which the bank may still execute what was sent last."""
+        self.sql(
+            "payrail_owner",
+            "UPDATE payout.payouts SET send_before = clock_timestamp() - INTERVAL '91 days'"
+            " WHERE merchant_id = %s AND payout_id = %s",
+            [self.merchant_id, payout_id],
+        )
+
     # ------------------------------------------------------------------------------ operators
 
     def settle(self, payout_id: UUID, utr: object = "UTR1", **arguments: object) -> DictRow:

@@ -23,7 +23,11 @@ CALL_DEADLINE: Final = 10.0  # seconds for one call to a bank; less than half a 
 _CALLS: Final = 4  # under way at a time, of each action
 
 _SILENCE: Final = Unknown("the bank did not answer")
-_LATE: Final = NotSent("the claim was too old to be sent")
+_LATE: Final[dict[str, Answer]] = {
+    "submit": NotSent("the claim was too old to be sent"),
+    # an answer that comes when the lease is over is a later attempt's: asking would be in vain
+    "enquire": Unknown("the bank could not be asked in time"),
+}
 
 
 class Clock(Protocol):
@@ -101,8 +105,8 @@ class Teller:
     async def _talk(self, action: str, batch: Sequence[_Waiting]) -> None:
         answers: dict[str, Answer] = {}
         try:
-            late = [one for one in batch if action == "submit" and one.moment.is_too_old_to_send()]
-            answers |= {one.claim.rail_ref: _LATE for one in late}
+            late = [one for one in batch if one.moment.is_too_old_to_send()]
+            answers |= {one.claim.rail_ref: _LATE[action] for one in late}
             timely = {one.claim.rail_ref: one.claim for one in batch if one not in late}
             if timely:
                 answers |= await self._ask(action, [*timely.values()])

@@ -74,7 +74,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> d
         raise ForgedError(message)
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         message = "the body is not a JSON object"
         raise ForgedError(message) from None
 

@@ -143,6 +143,7 @@ _REFUSED: Final = {  # a decision
     "illegal_transition": "The payout's status does not allow it any more. Reject the proposal.",
     "evidence_contradicts": "The payout has ended otherwise meanwhile. Reject the proposal.",
     "case_closed": "The case was closed meanwhile.",
+    "resolution_too_early": "The bank may still execute what was sent last. Confirm it later.",
     "proposal_not_found": "The proposal has been decided already.",
 }
 

@@ -43,7 +43,7 @@ BEGIN
     END IF;
     PERFORM merchant.lock_merchant(p_merchant_id);
     v_now := rail.clock();
-    v_shut := rail.shut_rails(p_merchant_id, v_now);
+    v_shut := rail.shut_rails(p_merchant_id, p_rails, v_now);
 
     IF v_shut <> '{}' THEN
         UPDATE payout.payouts p

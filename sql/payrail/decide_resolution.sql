@@ -2,7 +2,7 @@
 -- and the case stays open. Who decides is taken from the session.
 -- Lock: the merchant's, if the case is about a payout.
 -- Raises: PR201, PR202 the payout has ended meanwhile, PR209 the case was closed meanwhile, PR407 no such proposal is waiting, PR503
--- nobody is signed in with it, PR504 it is one's own.
+-- nobody is signed in with it, PR504 it is one's own; PR211 to fail is too early, as the bank may still execute what was sent last.
 CREATE OR REPLACE FUNCTION payrail.decide_resolution(p_session_hash bytea, p_proposal_id uuid, p_confirm boolean)
 RETURNS SETOF payrail.cases
 LANGUAGE plpgsql
@@ -14,6 +14,7 @@ DECLARE
     v_case rail.cases;
     v_proposal rail.proposals;
     v_now timestamptz;
+    v_final_at timestamptz;
     v_actor text;
 BEGIN
     SELECT c.* INTO v_case
@@ -55,6 +56,16 @@ BEGIN
         WHERE c.case_id = v_case.case_id AND c.closed_at IS NULL;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the case is closed' USING ERRCODE = 'PR209', DETAIL = json_build_object('field', 'proposal_id');
+        END IF;
+        -- a worker may have it in hand: money given back while it sends is money lost
+        SELECT p.send_before + r.finality INTO v_final_at
+        FROM payout.payouts p
+        INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
+        INNER JOIN rail.rails r ON b.rail = r.rail
+        WHERE p.merchant_id = v_case.merchant_id AND p.payout_id = v_case.payout_id AND p.status = 'processing';
+        IF v_proposal.action = 'fail' AND v_now <= v_final_at THEN
+            RAISE EXCEPTION 'the bank may still execute the instruction'
+                USING ERRCODE = 'PR211', DETAIL = json_build_object('field', 'proposal_id', 'final_at', payrail.utc(v_final_at));
         END IF;
         IF v_proposal.action <> 'close' THEN
             PERFORM payrail.raise_effect(

@@ -24,9 +24,9 @@ BEGIN
     SELECT
         CASE
             WHEN p.payout_id IS NULL THEN 'unknown_to_us'
-            WHEN row_number() OVER (
+            WHEN a.known_otherwise OR row_number() OVER (
                 PARTITION BY l.rail_ref, l.kind
-                ORDER BY (l.utr = p.utr) DESC NULLS LAST, l.line
+                ORDER BY a.known_otherwise, (l.utr = p.utr) DESC NULLS LAST, l.line
             ) > 1 THEN 'booked_twice'
             WHEN (p.amount, p.currency) IS DISTINCT FROM (l.amount, l.currency) THEN 'different_amount'
             WHEN l.kind = 'payment' AND (p.status NOT IN ('settled', 'returned') OR p.utr <> l.utr) THEN 'different_outcome'
@@ -48,15 +48,22 @@ BEGIN
         l.utr,
         -- which booking a case is about: ours by its kind, one that we do not have by the bank's own words
         CASE
-            WHEN p.payout_id IS NULL OR row_number() OVER (
+            WHEN p.payout_id IS NULL OR a.known_otherwise OR row_number() OVER (
                 PARTITION BY l.rail_ref, l.kind
-                ORDER BY (l.utr = p.utr) DESC NULLS LAST, l.line
+                ORDER BY a.known_otherwise, (l.utr = p.utr) DESC NULLS LAST, l.line
             ) > 1 THEN coalesce(l.entry_ref, l.utr, p_report_id || '/' || l.line)
             ELSE l.kind
         END
     FROM rail.report_lines l
     LEFT JOIN rail.instructions i ON l.rail_ref = i.rail_ref AND i.rail = v_report.rail
     LEFT JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
+    -- an earlier report has it as another entry of the bank's; the same entry may be in reports that overlap
+    CROSS JOIN LATERAL (
+        SELECT coalesce(bool_or(o.entry_ref <> l.entry_ref) AND NOT bool_or(o.entry_ref = l.entry_ref), FALSE) AS known_otherwise
+        FROM rail.report_lines o
+        INNER JOIN rail.reports q ON o.report_id = q.report_id
+        WHERE o.rail_ref = l.rail_ref AND o.kind = l.kind AND o.report_id < p_report_id AND q.rail = v_report.rail
+    ) a
     WHERE l.report_id = p_report_id
     UNION ALL
     SELECT

@@ -144,7 +144,9 @@ BEGIN
         END IF;
         IF effect = 'contradicted' THEN
             PERFORM rail.note_contradiction(p_merchant_id, v_payout, v_said.outcome, coalesce(v_code, v_said.outcome));
-        ELSIF effect = 'applied' AND v_payout.attempts > 1 THEN
+        -- only the bank's word closes a case without two operators; after the first attempt there is none, unless a report has made the
+        -- payout due
+        ELSIF v_said.attempt IS NOT NULL AND (v_payout.attempts > 1 OR v_payout.next_action_at <= v_now) THEN
             PERFORM rail.close_answered_cases(p_merchant_id, payout_id, v_said.outcome, v_actor, v_now);
         END IF;
         RETURN NEXT;

@@ -19,7 +19,6 @@ AS $$
 DECLARE
     v_now timestamptz := rail.clock();
     v_rail rail.rails;
-    v_failures integer;
 BEGIN
     IF p_action IN ('submit', 'enquire') IS NOT TRUE THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'action');
@@ -38,16 +37,23 @@ BEGIN
             instructions = c.instructions + excluded.instructions,
             busy = c.busy + excluded.busy;
 
-    IF p_failed = p_calls THEN
-        v_failures := v_rail.failures + CASE p_action WHEN 'submit' THEN p_failed ELSE 0 END;
+    IF p_failed = p_calls AND p_action = 'enquire' THEN
         UPDATE rail.rails r
         SET
-            failures = v_failures,
+            failed_at = v_now,
+            error = left(p_error, 500)
+        WHERE r.rail = p_rail;
+    ELSIF p_failed = p_calls THEN
+        -- what the row says once it is locked: of two failures at once each counts
+        UPDATE rail.rails r
+        SET
+            failures = r.failures + p_failed,
             failed_at = v_now,
             error = left(p_error, 500),
-            opened_at = CASE WHEN v_failures >= 5 THEN coalesce(r.opened_at, v_now) END,
+            opened_at = CASE WHEN r.failures + p_failed >= 5 THEN coalesce(r.opened_at, v_now) END,
             trial_at = CASE
-                WHEN v_failures >= 5 THEN v_now + least(5 * power(2, least(v_failures, 30) - 5), 60) * INTERVAL '1 second'
+                WHEN r.failures + p_failed >= 5
+                    THEN v_now + least(5 * power(2, least(r.failures + p_failed, 30) - 5), 60) * INTERVAL '1 second'
             END
         WHERE r.rail = p_rail;
     ELSIF v_rail.succeeded_at IS NULL OR v_rail.failures > 0 OR v_rail.succeeded_at < v_now - INTERVAL '10 seconds' THEN

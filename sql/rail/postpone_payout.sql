@@ -40,7 +40,12 @@ BEGIN
         RETURN p_payout.status;
     END IF;
 
-    IF p_outcome = 'not_sent' AND p_attempt IS NOT NULL AND NOT EXISTS (
+    -- of what was sent before attempts were kept, nobody can prove that it never left
+    IF p_outcome = 'not_sent' AND p_attempt IS NOT NULL AND EXISTS (
+        SELECT
+        FROM rail.attempts a
+        WHERE a.merchant_id = p_merchant_id AND a.payout_id = p_payout.payout_id AND a.attempt = 1
+    ) AND NOT EXISTS (
         SELECT
         FROM rail.attempts a
         WHERE
@@ -81,7 +86,7 @@ BEGIN
     SELECT min(a.send_before) INTO v_sent_by
     FROM rail.attempts a
     WHERE a.merchant_id = p_merchant_id AND a.payout_id = p_payout.payout_id;
-    IF p_now > v_sent_by + v_rail.finality THEN
+    IF p_now > coalesce(v_sent_by, p_payout.send_before) + v_rail.finality THEN
         PERFORM rail.open_case(
             'outcome_unknown', v_rail.rail, replace(p_payout.payout_id::text, '-', ''), p_merchant_id, p_payout.payout_id,
             p_payout.amount, p_payout.currency,

@@ -1,7 +1,7 @@
 -- Promises: the rails to which nothing new may be sent at p_now: those whose breaker is open. One claim after each pause is the trial:
--- for it the rail is not shut, and the next trial is ten seconds away.
+-- for it the rail is not shut, and the next trial is ten seconds away. A worker that has no access to a rail leaves its trial to others.
 -- Lock: expects the merchant's; a failing rail's row, last.
-CREATE OR REPLACE FUNCTION rail.shut_rails(p_merchant_id uuid, p_now timestamptz)
+CREATE OR REPLACE FUNCTION rail.shut_rails(p_merchant_id uuid, p_rails text[], p_now timestamptz)
 RETURNS text[]
 LANGUAGE plpgsql
 AS $$
@@ -15,7 +15,7 @@ BEGIN
     WITH tried AS (
         UPDATE rail.rails r
         SET trial_at = p_now + INTERVAL '10 seconds'
-        WHERE r.trial_at <= p_now AND EXISTS (
+        WHERE r.trial_at <= p_now AND (p_rails IS NULL OR r.rail = ANY (p_rails)) AND EXISTS (
             SELECT
             FROM payout.payouts p
             INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id

@@ -175,6 +175,21 @@ def test_what_a_later_report_has_is_missing_no_more(
     assert {case["resolution"] for case in closed} == {"A later report of the bank has it."}
 
 
+def test_what_was_booked_again_on_another_day_is_booked_twice(
+    desk: Desk, reconcile: Import, call: Payrail
+) -> None:
+    payout = desk.payout("settled")
+    assert results(reconcile(booked(desk, payout))) == {}
+    overlapping = (booked(desk, payout), booked(desk, payout, entry_ref="again"))
+    assert results(reconcile(*overlapping)) == {"booked_twice": 1}
+    assert results(reconcile(booked(desk, payout, entry_ref="and again"))) == {"booked_twice": 1}
+    found = call("case", "list", "--json").json
+    assert [(case["kind"], case["booking"]) for case in found] == [
+        ("booked_twice", "again"),
+        ("booked_twice", "and again"),
+    ]
+
+
 def test_a_period_is_what_it_says(desk: Desk, call: Payrail, tmp_path: Path) -> None:
     desk.payout("settled")
     sheet = tmp_path / "empty.csv"

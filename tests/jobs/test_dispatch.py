@@ -237,8 +237,12 @@ def test_nothing_is_sent_again_to_a_bank_that_would_pay_twice(desk: Desk) -> Non
 def test_a_worker_that_slept_does_not_send_late(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, clock: str
 ) -> None:
-    old, new = desk.payout("processing"), desk.payout()
+    old, asked = desk.payout("processing"), desk.payout("processing")
     enquire_now(desk, old)
+    desk.claim()
+    desk.say(old, "not_found")  # so it is to be sent again
+    enquire_now(desk, asked)
+    new = desk.payout()
     now = {"monotonic": time.monotonic(), "time": time.time()}
     clocks = SimpleNamespace(monotonic=lambda: now["monotonic"], time=lambda: now["time"])
     monkeypatch.setattr(dispatch, "time", clocks)
@@ -255,6 +259,9 @@ def test_a_worker_that_slept_does_not_send_late(
     drain(desk, bank)
     assert bank.submitted == []
     assert [desk.see(payout)["status"] for payout in (old, new)] == ["processing", "pending"]
+    # nor does it ask what a later attempt asks: a slow bank would be asked ever more, in vain
+    assert bank.enquired == []
+    assert desk.see(asked)["unknown_reason"] == "the bank could not be asked in time"
 
 
 def test_no_lock_and_no_transaction_is_held_while_the_bank_is_called(desk: Desk) -> None:

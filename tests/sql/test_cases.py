@@ -94,6 +94,8 @@ def test_a_resolution_happens_when_a_second_operator_agrees(
     payout_id, case_id = open_case(desk)
     proposal_id = propose(desk, asha, case_id, action, code)
     assert desk.see(payout_id)["status"] == "processing"
+    if action == "fail":
+        desk.let_bank_be_final(payout_id)
     case = decide(desk, ravi, proposal_id)
     assert case["closed_by"] == "payrail_operator:asha+ravi"
     assert desk.see(payout_id)["status"] == status
@@ -183,6 +185,24 @@ def test_money_moves_only_while_the_payout_is_processing(desk: Desk) -> None:
     with desk.refused("PR202"):
         decide(desk, ravi, proposal_id)
     assert desk.see(payout_id)["status"] == "settled"
+
+
+def test_nothing_is_failed_that_the_bank_may_still_execute(desk: Desk) -> None:
+    """Two who are right about what was sent before do not know what a worker is just sending."""
+    asha, ravi = sign_in(desk, "asha"), sign_in(desk, "ravi")
+    payout_id, case_id = open_case(desk)
+    desk.let_bank_be_final(payout_id)
+    proposal_id = propose(desk, asha, case_id, "fail", "not_executed")
+    desk.make_due(payout_id)
+    desk.claim()
+    desk.say(payout_id, "not_found")
+    (sending,) = desk.claim()
+    assert sending["action"] == "submit"
+    with desk.refused("PR211"):
+        decide(desk, ravi, proposal_id)
+    desk.record((payout_id, "paid", None, "U1", None, None, sending["attempt"]))
+    assert desk.see(payout_id)["status"] == "settled"
+    assert desk.balance() == (OPENING - 6000, 0)
 
 
 def test_only_who_is_signed_in_proposes_and_decides(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ import pytest
 
 from tests.conftest import Database
 from tests.desk import OPENING, Desk
+from tests.workers import until
 
 CLOCK = """
 CREATE OR REPLACE FUNCTION rail.clock() RETURNS timestamptz LANGUAGE sql VOLATILE
@@ -263,6 +265,27 @@ def test_beyond_finality_people_are_asked_until_the_bank_answers(desk: Desk) -> 
     assert (cases(desk), cases(desk, closed=True)) == ([], ["outcome_unknown"])
 
 
+def test_an_operator_alone_closes_no_case(desk: Desk) -> None:
+    payout_id = desk.payout("processing", 6000)
+    with later(desk, "2 minutes"):
+        desk.say(payout_id, "pending")
+    asked_again(desk, payout_id)
+    desk.fail(payout_id, "not_executed")
+    assert cases(desk) == ["outcome_unknown"]
+
+
+def test_what_was_sent_before_attempts_were_kept_never_counts_as_unsent(desk: Desk) -> None:
+    """It has no attempt on record but the enquiry, at which the bank could not be reached."""
+    payout_id = desk.payout("processing", 6000)
+    desk.sql("admin", "ALTER TABLE rail.attempts DISABLE TRIGGER refuse_change", [])
+    desk.sql("admin", "DELETE FROM rail.attempts WHERE payout_id = %s", [payout_id])
+    desk.sql("admin", "ALTER TABLE rail.attempts ENABLE ALWAYS TRIGGER refuse_change", [])
+    asked_again(desk, payout_id)
+    with later(desk, "2 minutes"):
+        assert desk.say(payout_id, "not_sent")["status"] == "processing"
+    assert cases(desk) == ["outcome_unknown"]
+
+
 def test_a_final_payout_that_is_asked_about_again_is_asked_until_it_is_answered(desk: Desk) -> None:
     payout_id = desk.payout("settled")
     utr = desk.see(payout_id)["utr"]
@@ -331,6 +354,45 @@ def test_after_a_pause_one_claim_is_the_trial(desk: Desk) -> None:
     assert (rail(desk)["breaker"], rail(desk)["failures"]) == ("closed", 0)
     due(other, theirs)
     assert [row["payout_id"] for row in other.claim()] == [theirs]
+
+
+def test_enquiries_that_fail_do_not_put_off_the_trial(desk: Desk) -> None:
+    for _ in range(5):
+        report(desk, failed=True)
+    trial_at = rail(desk)["trial_at"]
+    with later(desk, "4 seconds"):
+        report(desk, failed=True, action="enquire")
+    assert rail(desk)["trial_at"] == trial_at
+
+
+def test_a_worker_without_access_to_a_bank_leaves_its_trial_to_others(desk: Desk) -> None:
+    for _ in range(5):
+        report(desk, failed=True)
+    payout_id = desk.payout()
+    with later(desk, "6 seconds"):
+        taken = [desk.claim(rails=["another"]), desk.claim(rails=["sandbox"])]
+    assert [[row["payout_id"] for row in rows] for rows in taken] == [[], [payout_id]]
+
+
+@pytest.mark.parametrize(("before", "after"), [("submit", "submit"), ("submit", "enquire")])
+def test_of_failures_at_once_each_counts(desk: Desk, before: str, after: str) -> None:
+    for _ in range(4 if after == "enquire" else 3):
+        report(desk, failed=True)
+    query = b"SELECT payrail.report_calls('sandbox', %s, 1, 1, 1, '1 ms', 'gone')"
+
+    def tell() -> None:
+        with desk.database.connect("payrail_worker") as other:
+            other.execute(query, [after])
+
+    with desk.database.connect("payrail_worker") as worker:
+        with worker.transaction():
+            worker.execute(query, [before])
+            thread = threading.Thread(target=tell)
+            thread.start()
+            waiting = "SELECT FROM pg_locks WHERE NOT granted"
+            until(lambda: desk.connection("admin").execute(waiting).rowcount == 1)
+        thread.join(30)
+    assert (rail(desk)["breaker"], rail(desk)["failures"]) == ("open", 5)
 
 
 def test_what_the_bank_never_saw_waits_for_the_trial_too(desk: Desk) -> None:

@@ -117,3 +117,45 @@ def test_reports_at_once_see_each_other(own_desk: Desk) -> None:
     assert len(found) == 1
     cases = desk.sql("payrail_operator", "SELECT payout_id, closed_at FROM payrail.cases")
     assert [(case["payout_id"], case["closed_at"] is None) for case in cases] == [(two, False)]
+
+
+def cases(desk: Desk, payout_id: UUID) -> dict[str, bool]:
+    """Return the cases of a payout by kind, and whether each is open."""
+    query = "SELECT kind, closed_at IS NULL AS open FROM payrail.cases WHERE payout_id = %s"
+    return {row["kind"]: row["open"] for row in desk.sql("payrail_operator", query, [payout_id])}
+
+
+def processing(desk: Desk) -> UUID:
+    """Return a processing payout that the bank has booked under UTR1, by its report."""
+    payout_id = desk.payout("processing")
+    line = ("E1", payout_id.hex, "payment", 1000, "INR", "UTR1", None, None)
+    desk.sql("payrail_operator", QUERY.decode(), report(line))
+    assert cases(desk, payout_id) == {"different_outcome": True}
+    return payout_id
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "utr", "stays_open"),
+    [
+        ("paid", None, "UTR1", False),
+        ("paid", None, "UTR2", True),
+        ("refused", "account_closed", None, True),
+        ("returned", "R01", "UTR1", False),
+    ],
+)
+def test_what_the_bank_has_booked_is_cleared_only_by_the_same_answer(
+    own_desk: Desk, outcome: str, code: str | None, utr: str | None, *, stays_open: bool
+) -> None:
+    """Above all not by a refusal: then it has booked a payment whose money was given back."""
+    desk = own_desk
+    payout_id = processing(desk)
+    (claim,) = desk.claim()
+    assert claim["action"] == "enquire"
+    desk.record((payout_id, outcome, code, utr, None, None, 2))
+    assert cases(desk, payout_id) == {"different_outcome": stays_open}
+
+
+def test_an_answer_that_was_on_its_way_clears_what_the_bank_has_booked_too(own_desk: Desk) -> None:
+    payout_id = processing(own_desk)
+    own_desk.record((payout_id, "paid", None, "UTR1", None, None, 1))
+    assert cases(own_desk, payout_id) == {"different_outcome": False}

@@ -107,6 +107,10 @@ def test_two_operators_fail_a_payout_and_its_money_is_back(
 ) -> None:
     payout_id, case_id = stuck(desk)
     propose(asha, case_id, "fail", failure_code="not_executed")
+    page = decide(bala, case_id, "confirm")
+    assert "The bank may still execute what was sent last." in page.text
+    assert desk.see(payout_id)["status"] == "processing"
+    desk.let_bank_be_final(payout_id)
     decide(bala, case_id, "confirm")
     assert desk.see(payout_id)["failure_code"] == "not_executed"
     assert desk.balance() == (10_000, 0)
