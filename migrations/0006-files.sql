@@ -24,7 +24,7 @@ CREATE INDEX payment_files_by_time ON rail.payment_files (rail, cut_at);
 
 -- What waits for a file, or is in one. One whose payout has ended before a file was cut is withdrawn.
 CREATE TABLE rail.filed_instructions (
-    rail_ref text PRIMARY KEY REFERENCES rail.instructions,
+    rail_ref text PRIMARY KEY,
     rail text NOT NULL REFERENCES rail.rails,
     merchant_id uuid NOT NULL,
     payout_id uuid NOT NULL,

@@ -754,9 +754,9 @@ async def store_file(db: Pool, file_id: UUID, content: bytes) -> None:
     await _nothing(db, "store_file", p_file_id=file_id, p_content=content)
 
 
-async def claim_files(db: Pool, rail: str, *, lease: timedelta) -> list[StoredFile]:
-    """Return the files that are stored and have not left, for this worker to write."""
-    return await _door(db, StoredFile, "claim_files", p_rail=rail, p_lease=lease)
+async def claim_file(db: Pool, rail: str, *, lease: timedelta) -> StoredFile | None:
+    """Return the oldest file that is stored and has not left, for this worker to write."""
+    return _maybe(await _door(db, StoredFile, "claim_file", p_rail=rail, p_lease=lease))
 
 
 async def mark_file_sent(db: Pool, file_id: UUID) -> None:

@@ -74,7 +74,7 @@ GRANT EXECUTE ON FUNCTION
     payrail.queue_instructions,
     payrail.cut_file,
     payrail.store_file,
-    payrail.claim_files,
+    payrail.claim_file,
     payrail.mark_file_sent,
     payrail.receive_file,
     payrail.ask_files

@@ -180,7 +180,7 @@ class FileRail:
             await doors.store_file(self.db, first.file_id, content)
 
     async def _send(self) -> None:
-        for file in await doors.claim_files(self.db, self.name, lease=_LEASE):
+        while file := await doors.claim_file(self.db, self.name, lease=_LEASE):
             await asyncio.to_thread(self._write, f"{file.message_id}.xml", file.content)
             await doors.mark_file_sent(self.db, file.file_id)
             log.event("file sent", rail=self.name, message_id=file.message_id)

@@ -1,7 +1,7 @@
 -- Promises: the orders of one file to a bank: of one that was cut and has no content yet, or else of a new one with what waits, oldest
 -- first, of one currency and a sum of 18 digits at most. A new one is cut p_every after the last, or at once when p_limit wait. What
 -- has ended meanwhile is withdrawn. No rows: nothing is to be written.
--- Lock: the waiting instructions', then the merchants' in the order of their ids.
+-- Lock: the merchants', in the order of their ids.
 -- Raises: PR111 no such rail, or a bound.
 CREATE OR REPLACE FUNCTION payrail.cut_file(p_rail text, p_limit integer, p_every interval)
 RETURNS TABLE (
@@ -30,6 +30,7 @@ DECLARE
     v_file_id uuid;
     v_waiting text[];
     v_merchant_id uuid;
+    v_merchant_ids uuid[] := '{}';
 BEGIN
     IF v_field IS NOT NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', v_field);
@@ -42,30 +43,46 @@ BEGIN
     LIMIT 1;
 
     IF NOT FOUND THEN
-        v_waiting := ARRAY(
-            SELECT f.rail_ref
-            FROM rail.filed_instructions f
-            WHERE f.rail = p_rail AND f.file_id IS NULL AND f.withdrawn_at IS NULL
-            ORDER BY f.queued_at, f.rail_ref
-            LIMIT p_limit
-            FOR UPDATE SKIP LOCKED
-        );
-        IF v_waiting = '{}' OR (
-            cardinality(v_waiting) < p_limit
-            AND EXISTS (SELECT FROM rail.payment_files f WHERE f.rail = p_rail AND f.cut_at > v_now - p_every)
+        IF EXISTS (SELECT FROM rail.payment_files f WHERE f.rail = p_rail AND f.cut_at > v_now - p_every) AND (
+            SELECT count(*) < p_limit
+            FROM (
+                SELECT
+                FROM rail.filed_instructions f
+                WHERE f.rail = p_rail AND f.file_id IS NULL AND f.withdrawn_at IS NULL
+                LIMIT p_limit
+            ) w
         ) THEN
             RETURN;
         END IF;
 
+        -- who cuts at the same moment waits here, and then finds nothing
         FOR v_merchant_id IN
-            SELECT DISTINCT f.merchant_id
-            FROM rail.filed_instructions f
-            WHERE f.rail_ref = ANY (v_waiting)
-            ORDER BY f.merchant_id
+            SELECT DISTINCT w.merchant_id
+            FROM (
+                SELECT f.merchant_id
+                FROM rail.filed_instructions f
+                WHERE f.rail = p_rail AND f.file_id IS NULL AND f.withdrawn_at IS NULL
+                ORDER BY f.queued_at, f.rail_ref
+                LIMIT p_limit
+            ) w
+            ORDER BY w.merchant_id
         LOOP
             PERFORM merchant.lock_merchant(v_merchant_id);
+            v_merchant_ids := v_merchant_ids || v_merchant_id;
         END LOOP;
 
+        SELECT coalesce(array_agg(w.rail_ref), '{}') INTO v_waiting
+        FROM (
+            SELECT f.rail_ref
+            FROM rail.filed_instructions f
+            WHERE
+                f.rail = p_rail
+                AND f.file_id IS NULL
+                AND f.withdrawn_at IS NULL
+                AND f.merchant_id = ANY (v_merchant_ids)
+            ORDER BY f.queued_at, f.rail_ref
+            LIMIT p_limit
+        ) w;
         UPDATE rail.filed_instructions f
         SET withdrawn_at = v_now
         FROM payout.payouts p

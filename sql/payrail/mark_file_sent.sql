@@ -6,9 +6,11 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_now timestamptz := rail.clock();
 BEGIN
     UPDATE rail.payment_files f
-    SET sent_at = rail.clock()
+    SET sent_at = v_now
     WHERE f.file_id = p_file_id AND f.sent_at IS NULL;
 END
 $$;

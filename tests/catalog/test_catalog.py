@@ -26,7 +26,7 @@ HOUSE = LAYERS
 
 # tables that are not a merchant's: what is looked up before the merchant is known, and what is
 # the same for all merchants
-LOOKUP = {"merchant.api_keys", "merchant.sessions", "rail.instructions"}
+LOOKUP = {"merchant.api_keys", "merchant.sessions", "rail.instructions", "rail.filed_instructions"}
 REFERENCE = {
     "merchant.instance",
     "ledger.currencies",
@@ -42,6 +42,8 @@ REFERENCE = {
     "rail.report_lines",
     "rail.cases",  # some are about a booking that is nobody's
     "rail.proposals",
+    "rail.payment_files",
+    "rail.bank_files",
     # and what is the operators'
     "merchant.operators",
     "merchant.operator_sessions",
@@ -65,6 +67,13 @@ ABOUT_ALL = {
     "declare_rail",
     "report_calls",
     "receive_notices",
+    "queue_instructions",
+    "cut_file",
+    "store_file",
+    "claim_file",
+    "mark_file_sent",
+    "receive_file",
+    "ask_files",
     "reconciliation",
     "import_report",
     "propose_resolution",
@@ -381,7 +390,10 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
         *(f"payrail.{name}" for name in ("find_payouts", "troubled_payouts")),
         "payrail.changes",  # looks at several that were asked for
         # find whom a bank's word is about
-        *(f"payrail.{name}" for name in ("receive_notices", "reconciliation")),
+        *("rail.keep_notices", "payrail.receive_file", "payrail.ask_files"),
+        "payrail.reconciliation",
+        # and to whom a bank is to send
+        *("payrail.queue_instructions", "payrail.cut_file"),
         *(f"payrail.{verb}_session" for verb in ("open", "resume", "close")),  # look it up, too
         "audit.current_definitions",
         "payrail.audit_report",

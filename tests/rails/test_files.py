@@ -295,7 +295,7 @@ STEPS = {
     "in line": (doors, "cut_file"),
     "cut": (iso20022, "pain001"),
     "made": (doors, "store_file"),
-    "stored": (doors, "claim_files"),
+    "stored": (doors, "claim_file"),
     "claimed": (os, "fsync"),
     "on disk": (Path, "replace"),
     "in the outbox": (doors, "mark_file_sent"),

@@ -85,7 +85,7 @@ def store(desk: Desk, file_id: UUID, content: bytes = b"<x/>") -> None:
 
 
 def claim_files(desk: Desk) -> list[DictRow]:
-    return worker(desk, "claim_files", timedelta(seconds=60))
+    return worker(desk, "claim_file", timedelta(seconds=60))
 
 
 def mark_sent(desk: Desk, file_id: UUID) -> None:
@@ -429,7 +429,7 @@ def test_what_is_said_of_a_file_that_is_not_ours_is_nothing(filing: Desk) -> Non
     [
         ("cut_file", (0, AT_ONCE), "limit"),
         ("cut_file", (1, timedelta(days=2)), "every"),
-        ("claim_files", (timedelta(0),), "lease"),
+        ("claim_file", (timedelta(0),), "lease"),
         ("queue_instructions", (None,), "rail_refs"),
     ],
 )

@@ -78,7 +78,7 @@ FUNCTIONS = {
     "payrail.queue_instructions": WORKER,
     "payrail.cut_file": WORKER,
     "payrail.store_file": WORKER,
-    "payrail.claim_files": WORKER,
+    "payrail.claim_file": WORKER,
     "payrail.mark_file_sent": WORKER,
     "payrail.receive_file": WORKER,
     "payrail.ask_files": WORKER,
