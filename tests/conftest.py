@@ -45,7 +45,7 @@ _SERVER: Final = Server(
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Let twice as many tests run as there are cores: many wait for a process, a lease or a page."""
+    """Run twice as many tests as there are cores: many wait for a process, a lease or a page."""
     return 2 * len(os.sched_getaffinity(0))
 
 
