@@ -1,6 +1,6 @@
 -- Promises: turns what a batch door says of one payout into an error, for the doors that take one.
 -- Raises: PR109 utr_invalid, PR110 failure_code_unknown, PR111 return_code_invalid, PR201 the payout was not yet sent, PR202 it has
--- ended otherwise, PR302 balance_limit_exceeded, PR402.
+-- ended otherwise, PR302 balance_limit_exceeded, PR402, PR504.
 CREATE OR REPLACE FUNCTION payrail.raise_effect(p_payout_id uuid, p_effect text, p_status text, p_detail text)
 RETURNS void
 LANGUAGE plpgsql
@@ -22,6 +22,9 @@ BEGIN
         WHEN 'balance_limit_exceeded' THEN
             RAISE EXCEPTION 'the balance would pass 10^18 minor units'
                 USING ERRCODE = 'PR302', DETAIL = json_build_object('field', 'amount');
+        WHEN 'second_operator_needed' THEN
+            RAISE EXCEPTION 'that the bank never executed it takes two operators: resolve its case in the console'
+                USING ERRCODE = 'PR504', DETAIL = json_build_object('field', 'failure_code', 'payout_id', p_payout_id);
         WHEN 'contradicted' THEN
             IF p_status = 'pending' THEN
                 RAISE EXCEPTION 'the payout can not go from its status to the one asked for'

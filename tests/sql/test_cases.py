@@ -134,6 +134,24 @@ def test_nobody_resolves_a_case_alone(desk: Desk) -> None:
     check_two_operators(desk)
 
 
+def test_nobody_alone_says_that_the_bank_never_executed_it(desk: Desk) -> None:
+    payout_id, other = desk.payout("processing"), desk.payout("processing")
+    with desk.refused("PR504"):
+        desk.fail(payout_id, "not_executed")
+    rows = desk.sql(
+        "payrail_operator",
+        "SELECT effect, detail FROM payrail.fail_payouts(%s, ARRAY["
+        "ROW(%s, 'not_executed', NULL, NULL), ROW(%s, 'account_closed', NULL, NULL)]"
+        "::payrail.refusal[])",
+        [desk.merchant_id, payout_id, other],
+    )
+    assert {(row["effect"], row["detail"]) for row in rows} == {
+        ("applied", None),
+        ("refused", "second_operator_needed"),
+    }
+    assert desk.see(payout_id)["status"] == "processing"
+
+
 def test_a_rejected_proposal_changes_nothing_and_leaves_room_for_another(desk: Desk) -> None:
     asha, ravi = sign_in(desk, "asha"), sign_in(desk, "ravi")
     payout_id, case_id = open_case(desk)

@@ -234,7 +234,7 @@ def test_a_file_comes_to_no_more_than_a_control_sum_can_say(filing: Desk) -> Non
 def test_of_what_ended_while_it_waited_nothing_leaves(filing: Desk) -> None:
     one, other = sent(filing, 2)
     queue(filing, one, other)
-    filing.fail(one, "not_executed")
+    filing.fail(one, "account_closed")
     assert [row["rail_ref"] for row in cut(filing)] == [other.hex]
     assert queue(filing, one) == ["repeated"]
     assert filing.balance() == (9000, 1000)
@@ -243,7 +243,7 @@ def test_of_what_ended_while_it_waited_nothing_leaves(filing: Desk) -> None:
 def test_when_all_that_waited_has_ended_there_is_no_file(filing: Desk) -> None:
     (one,) = sent(filing)
     queue(filing, one)
-    filing.fail(one, "not_executed")
+    filing.fail(one, "account_closed")
     assert cut(filing) == []
     query = "SELECT rail FROM payrail.files WHERE rail = %s"
     assert filing.sql("payrail_auditor", query, [rail_of(filing)]) == []

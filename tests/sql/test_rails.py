@@ -270,7 +270,7 @@ def test_an_operator_alone_closes_no_case(desk: Desk) -> None:
     with later(desk, "2 minutes"):
         desk.say(payout_id, "pending")
     asked_again(desk, payout_id)
-    desk.fail(payout_id, "not_executed")
+    desk.fail(payout_id, "account_closed")
     assert cases(desk) == ["outcome_unknown"]
 
 
