@@ -46,25 +46,30 @@ async def work(settings: Settings) -> None:
         rails = await open_rails(stack, settings, db)
         if not rails:
             log.event("no bank is configured: nothing will be sent", level=logging.WARNING)
-        dispatcher = Dispatcher(db, rails, actor=f"{socket.gethostname()}-{os.getpid()}")
+        stopping = asyncio.Event()
+        actor = f"{socket.gethostname()}-{os.getpid()}"
+        dispatchers = [
+            Dispatcher(db, {name: rail}, actor, stopping) for name, rail in rails.items()
+        ]
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, dispatcher.stopping.set)
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
         log.event("worker started", rails=", ".join(rails))
         helpers = [
-            asyncio.create_task(hear(create_app(conninfo, dispatcher), dispatcher.stopping)),
+            asyncio.create_task(hear(create_app(conninfo, dispatchers), stopping)),
             *(
-                asyncio.create_task(tend(name, rail, dispatcher.stopping))
-                for name, rail in rails.items()
+                asyncio.create_task(tend(name, rail, dispatcher))
+                for (name, rail), dispatcher in zip(rails.items(), dispatchers, strict=True)
             ),
         ]
-        await sweep(dispatcher)
+        await asyncio.gather(stopping.wait(), *(sweep(each) for each in dispatchers))
         log.event("worker stopping")
         for helper in helpers:
             helper.cancel()  # Procrastinate finishes its job first
         await asyncio.wait(helpers)
-        await dispatcher.stop()
-        await dispatcher.flush()
+        for dispatcher in dispatchers:
+            await dispatcher.stop()
+            await dispatcher.flush()
     log.event("worker stopped")
 
 
@@ -80,10 +85,11 @@ async def open_rails(stack: AsyncExitStack, settings: Settings, db: Pool) -> Map
     return rails
 
 
-async def tend(name: str, rail: Rail, stopping: asyncio.Event) -> None:
+async def tend(name: str, rail: Rail, dispatcher: Dispatcher) -> None:
     """Look after a bank's mailbox every second."""
-    while not stopping.is_set():
+    while not dispatcher.stopping.is_set():
         try:
+            await dispatcher.declare()
             await rail.tend()
         except Exception as exc:  # noqa: BLE001  # the next second may be better
             log.event("rail not tended", level=logging.ERROR, rail=name, error=repr(exc))

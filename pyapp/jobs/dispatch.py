@@ -52,13 +52,16 @@ _SILENCE: Final = Unknown("the bank did not answer")
 
 
 class Dispatcher:
-    """One per process; the alarm and the sweep share it.
+    """One per bank in a process, so that a bank that hangs holds up nobody at another one.
 
-    `rails` are the banks by the name that bank accounts carry; `actor` is who claims.
+    The alarm and the sweep share it. `rails` are the banks by the name that bank accounts carry;
+    `actor` is who claims; nothing is claimed any more once `stopping` is set.
     """
 
-    def __init__(self, db: Pool, rails: Mapping[str, Rail], actor: str) -> None:
-        self.stopping = asyncio.Event()
+    def __init__(
+        self, db: Pool, rails: Mapping[str, Rail], actor: str, stopping: asyncio.Event
+    ) -> None:
+        self.stopping = stopping
         self._db = db
         self._rails = rails
         self._is_declared = False
@@ -80,13 +83,15 @@ class Dispatcher:
 
     async def look(self) -> None:
         """Start on every merchant with due payouts that isn't being served; don't wait for it."""
-        if not self._is_declared:  # what may be sent again is decided by it
-            await self._declare()
+        await self.declare()
         for merchant_id in await doors.due_merchants(self._db, rails=[*self._tellers]):
             if merchant_id not in self._serving and not self.stopping.is_set():
                 self._serving[merchant_id] = asyncio.create_task(self._serve(merchant_id))
 
-    async def _declare(self) -> None:
+    async def declare(self) -> None:
+        """Tell, once, what each bank can be relied on for: what may be sent again goes by it."""
+        if self._is_declared:
+            return
         for name, rail in self._rails.items():
             relied = rail.capabilities
             await doors.declare_rail(
@@ -105,8 +110,7 @@ class Dispatcher:
             await teller.flush()
 
     async def stop(self) -> None:
-        """Claim nothing more, and finish what is claimed."""
-        self.stopping.set()
+        """Finish what is claimed; nothing more is, as `stopping` is set."""
         while unfinished := {*self._serving.values(), *self._batches}:
             await asyncio.wait(unfinished)
 

@@ -6,6 +6,8 @@ that creates a payout, when none is waiting, and there is one for all merchants.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from procrastinate import App, PsycopgConnector
@@ -20,7 +22,7 @@ _POLL: Final = 0.1  # seconds
 _STALLED: Final = 60.0  # seconds without a heartbeat (there is one every 10)
 
 
-def create_app(conninfo: str, dispatcher: Dispatcher) -> App:
+def create_app(conninfo: str, dispatchers: Sequence[Dispatcher]) -> App:
     """Return the app of one worker process; `conninfo` is of the worker's role."""
     app = App(
         connector=PsycopgConnector(
@@ -47,7 +49,7 @@ def create_app(conninfo: str, dispatcher: Dispatcher) -> App:
     @app.task(name="dispatch", queue=QUEUE, queueing_lock="dispatch")
     async def dispatch() -> None:
         """Work until nothing is due."""
-        await dispatcher.drain()
+        await asyncio.gather(*(dispatcher.drain() for dispatcher in dispatchers))
 
     # A periodic task has a second use: Procrastinate watches its listener only while the task that
     # defers periodic ones runs. Without any, a worker whose listener died would poll every 5 s.

@@ -288,7 +288,7 @@ def set_clock(life: Life) -> None:
 
 async def work(life: Life) -> None:
     """Work as pyapp.jobs.app does, until killed."""
-    dispatcher = Dispatcher(life, {"sandbox": Line(life)}, actor="world")  # type: ignore[arg-type]
+    dispatcher = Dispatcher(life, {"sandbox": Line(life)}, "world", asyncio.Event())  # type: ignore[arg-type]
     while not life.is_over:
         await dispatcher.look()
         await dispatcher.flush()

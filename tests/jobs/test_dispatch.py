@@ -94,8 +94,9 @@ def use(desk: Desk, rail: Rail, action: Callable[[Dispatcher], Awaitable[None]])
         patient = "-c lock_timeout=0 -c statement_timeout=0"
         conninfo = make_conninfo(desk.database.conninfo("payrail_worker"), options=patient)
         async with asyncio.timeout(60), open_pool(conninfo, name="test", max_size=8) as db:
-            dispatcher = Dispatcher(db, {"sandbox": rail}, actor="test")
+            dispatcher = Dispatcher(db, {"sandbox": rail}, "test", asyncio.Event())
             await action(dispatcher)
+            dispatcher.stopping.set()
             await dispatcher.stop()
 
     asyncio.run(run())
@@ -399,7 +400,7 @@ def test_a_worker_takes_nothing_for_a_bank_that_it_has_no_access_to(desk: Desk) 
 
     async def run() -> None:
         async with open_pool(desk.database.conninfo("payrail_worker"), name="test") as db:
-            await Dispatcher(db, {}, actor="test").drain()
+            await Dispatcher(db, {}, "test", asyncio.Event()).drain()
 
     asyncio.run(run())
     assert desk.see(payout_id)["status"] == "pending"

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from procrastinate import App
 
-from pyapp.database import open_pool
-from pyapp.jobs.dispatch import Dispatcher
 from pyapp.jobs.tasks import create_app
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
@@ -21,6 +19,7 @@ from tests import servers
 from tests.banks import Bank
 from tests.conftest import Database
 from tests.desk import Desk
+from tests.rails.test_files import PROFILE, account
 from tests.workers import BLIND, DEAF, RUN, until, working
 
 # A bank that says when it is called, and answers when something comes on stdin. The sweep finds the
@@ -28,7 +27,7 @@ from tests.workers import BLIND, DEAF, RUN, until, working
 SLOW_BANK = """
 import asyncio, sys
 from pyapp import settings
-from pyapp.jobs import app, teller
+from pyapp.jobs import app, dispatch, teller
 from pyapp.rails.sandbox import Sandbox
 submit = Sandbox.submit
 async def slowly(*arguments):
@@ -180,10 +179,9 @@ def test_what_killed_workers_left_behind_is_tidied_up(desk: Desk) -> None:
 
     async def tidy() -> None:
         conninfo = desk.database.conninfo("payrail_worker")
-        async with open_pool(conninfo, name="test") as db:
-            app: App = create_app(conninfo, Dispatcher(db, {}, actor="test"))
-            async with app.open_async():
-                await app.tasks["tidy"](timestamp=0)
+        app: App = create_app(conninfo, [])
+        async with app.open_async():
+            await app.tasks["tidy"](timestamp=0)
 
     asyncio.run(tidy())
     assert not desk.sql("admin", "SELECT id FROM procrastinate.procrastinate_jobs")
@@ -202,6 +200,26 @@ def test_it_finishes_what_it_has_begun(desk: Desk, log: Path, number: signal.Sig
     assert worker.returncode == 0
     assert desk.see(begun)["status"] == "settled"
     assert desk.see(late)["status"] == "pending"
+
+
+def test_a_bank_that_hangs_holds_up_nobody_at_another_one(desk: Desk, log: Path) -> None:
+    one_place = SLOW_BANK.replace("app.hear", "dispatch.PLACES = 1\napp.hear")
+    with servers.folder() as folder:
+        for name in ("out", "in"):
+            (folder / name).mkdir()
+        (folder / "mybank.toml").write_text(PROFILE)
+        env = {**desk.database.env, "BANK_PROFILES": str(folder)}
+        with working(env, log, "-c", one_place) as worker:
+            hanging = desk.payout()
+            until(lambda: "called" in log.read_text())
+            until(lambda: desk.sql("admin", "SELECT rail FROM rail.rails WHERE rail = 'mybank'"))
+            number = account(desk, "000405012345")
+            assert desk.create("by-file", 100, bank_account_id=number).payout_id
+            until(lambda: [*(folder / "out").glob("*.xml")])
+            assert desk.see(hanging)["status"] == "processing"
+            worker.send_signal(signal.SIGTERM)
+            worker.communicate(b"\n", timeout=60)
+        assert desk.see(hanging)["status"] == "settled"
 
 
 def test_the_alarm_comes_back_after_its_connection_was_cut(desk: Desk, log: Path) -> None:
