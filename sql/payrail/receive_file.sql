@@ -68,7 +68,7 @@ BEGIN
     END IF;
 
     SELECT count(*) FILTER (WHERE k.effect = 'unmatched') INTO unmatched
-    FROM rail.keep_notices(p_rail, v_notices, file_id) k;
+    FROM rail.keep_notices(p_rail, v_notices, payrail.actor(NULL), file_id) k;
     effect := 'received';
     notices := cardinality(v_notices);
     RETURN NEXT;

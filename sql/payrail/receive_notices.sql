@@ -12,7 +12,7 @@ BEGIN
     SELECT
         k.event_id,
         k.effect
-    FROM rail.keep_notices(p_rail, p_notices) k;
+    FROM rail.keep_notices(p_rail, p_notices, payrail.actor(NULL)) k;
 END
 $$;
 

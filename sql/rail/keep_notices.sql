@@ -1,9 +1,12 @@
 -- Promises: each notice of a bank is kept once per event of the bank, and where it tells of something new, the bank is asked: the payout
--- is due now. It changes nothing else, whatever it says. p_file_id: the file in which they came.
+-- is due now. It changes nothing else, whatever it says; but what was thought never to have left, and the bank tells of, has: it is
+-- processing again. p_file_id: the file in which they came.
 -- Effects: stored, repeated, unmatched (kept; no payout was ever sent under this reference).
 -- Lock: the merchants', in the order of their ids.
 -- Raises: PR111 no such rail, or a malformed notice.
-CREATE OR REPLACE FUNCTION rail.keep_notices(p_rail text, p_notices payrail.notice[], p_file_id uuid DEFAULT NULL)
+CREATE OR REPLACE FUNCTION rail.keep_notices(
+    p_rail text, p_notices payrail.notice[], p_actor text, p_file_id uuid DEFAULT NULL
+)
 RETURNS TABLE (event_id text, effect text)
 LANGUAGE plpgsql
 AS $$
@@ -55,7 +58,7 @@ BEGIN
         WHERE
             n.event_id = ANY (v_new)
             AND CASE
-                WHEN p.status = 'processing' THEN TRUE
+                WHEN p.status IN ('pending', 'processing') THEN TRUE
                 WHEN n.outcome IN ('pending', 'unknown') THEN FALSE
                 WHEN n.outcome = 'paid' THEN p.utr IS DISTINCT FROM n.code
                 WHEN n.outcome = 'refused' THEN p.failure_code IS DISTINCT FROM n.code
@@ -67,8 +70,13 @@ BEGIN
         PERFORM merchant.lock_merchant(v_merchant_id);
         v_now := rail.clock();
         UPDATE payout.payouts p
-        SET next_action_at = least(p.next_action_at, v_now)
-        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_payout_ids) AND p.status <> 'pending';
+        SET
+            status = CASE p.status WHEN 'pending' THEN 'processing' ELSE p.status END,
+            next_action_at = least(p.next_action_at, v_now),
+            unknown_reason = CASE p.status WHEN 'pending' THEN 'the bank has told of it' ELSE p.unknown_reason END,
+            actor = CASE p.status WHEN 'pending' THEN p_actor ELSE p.actor END,
+            reason = CASE p.status WHEN 'pending' THEN 'the bank has told of it' ELSE p.reason END
+        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_payout_ids);
         PERFORM rail.wake_worker();
     END LOOP;
 

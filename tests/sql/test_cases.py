@@ -316,6 +316,20 @@ def test_a_notice_is_kept_once_and_makes_the_bank_be_asked(desk: Desk) -> None:
     assert desk.claim() == []
 
 
+@pytest.mark.parametrize("outcome", ["paid", "refused", "returned", "pending", "unknown"])
+def test_what_was_thought_unsent_and_the_bank_tells_of_is_asked_about_and_not_sent(
+    desk: Desk, outcome: str
+) -> None:
+    payout_id = desk.payout("processing")
+    assert desk.say(payout_id, "not_sent")["status"] == "pending"
+    notify(desk, payout_id.hex, outcome, "account_closed")
+    with desk.refused("PR201"):
+        desk.cancel(payout_id)
+    (claimed,) = desk.claim()
+    assert (claimed["payout_id"], claimed["action"]) == (payout_id, "enquire")
+    assert desk.violations() == {}
+
+
 def test_a_notice_that_tells_nothing_new_costs_no_enquiry(desk: Desk) -> None:
     settled, failed = desk.payout("settled"), desk.payout("failed")
     notify(desk, settled.hex, "paid", desk.see(settled)["utr"], "e1")
