@@ -1,0 +1,92 @@
+"""A worker may sleep between claim and send for longer than its lease: the bank executes once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.banks import Bank, bank
+from tests.conftest import Database
+from tests.desk import Desk, violations
+from tests.workers import until, working
+
+# Stops as a machine does that is suspended, its clocks and all that it holds in memory included.
+SLEEPER: Final = """
+import os, signal, sys
+from datetime import timedelta
+from pyapp import doors, settings
+from pyapp.jobs import app, dispatch
+from pyapp.rails.sandbox import Sandbox
+dispatch.LEASE = timedelta(seconds=2)
+claim_payouts, submit = doors.claim_payouts, Sandbox.submit
+slept = []
+def sleep():
+    if not slept:
+        slept.append(True)
+        print("asleep", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+async def claim_and_sleep(*arguments, **named):
+    claims = await claim_payouts(*arguments, **named)
+    if claims:
+        sleep()
+    return claims
+async def sleep_and_submit(*arguments):
+    sleep()
+    return await submit(*arguments)
+if sys.argv[1] == "claimed":
+    doors.claim_payouts = claim_and_sleep
+elif sys.argv[1] == "sending":
+    Sandbox.submit = sleep_and_submit
+app.run(settings.load())
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        pytest.param("claimed", ["not_sent"], id="before it has looked at its clock"),
+        pytest.param("sending", [], id="when it has looked already"),
+    ],
+)
+def test_two_workers_of_whom_one_sleeps_past_its_lease_pay_once(
+    database: Database, tmp_path: Path, where: str, says: list[str]
+) -> None:
+    with bank() as own, Desk(database) as desk:
+        env = {**database.env, **own.env}
+        payout_id = desk.payout(amount=6000)
+        first, second = tmp_path / "first", tmp_path / "second"
+        with working(env, first, "-c", SLEEPER, where) as sleeper:
+            until(lambda: "asleep" in first.read_text())
+            assert desk.see(payout_id)["status"] == "processing"
+            assert payout_id.hex not in own.instructions()
+            with working(env, second, "-c", SLEEPER, "awake"):
+                until(lambda: desk.see(payout_id)["status"] == "settled")
+            os.kill(sleeper.pid, signal.SIGCONT)
+            until(lambda: "dispatched" in events(first))
+        judge(own, desk, payout_id.hex)
+        with database.connect("payrail_auditor") as auditor:
+            assert violations(auditor) == {}
+        told = [row for row in desk.table("evidence") if row["attempt"] == 1]
+        assert [row["outcome"] for row in told] == says
+
+
+def judge(own: Bank, desk: Desk, rail_ref: str) -> None:
+    """The bank has executed once, the ledger moved once, and there is nothing to decide."""
+    order = own.instructions()[rail_ref]
+    assert (order["executions"], order["state"]) == (1, "paid")
+    kinds = [row["kind"] for row in desk.table("ledger_entries")]
+    assert sorted(kinds) == ["credit", "hold", "settle"]
+    assert desk.balance() == (4000, 0)
+    assert desk.table("cases") == []
+    actions = [(row["attempt"], row["action"]) for row in desk.table("attempts")]
+    assert sorted(actions)[:3] == [(1, "submit"), (2, "enquire"), (3, "submit")]
+
+
+def events(log: Path) -> list[str]:
+    lines = log.read_text().splitlines()
+    return [str(json.loads(line)["event"]) for line in lines if line.startswith("{")]
