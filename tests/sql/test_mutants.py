@@ -20,12 +20,16 @@ from tests.concurrency import test_races as races
 from tests.conftest import Database
 from tests.crowd import Crowd
 from tests.desk import Desk
+from tests.sql import test_cases as cases
 from tests.sql import test_claims as claims
+from tests.sql import test_files as files
 from tests.sql import test_idempotency as idempotency
 from tests.sql import test_keys as keys
 from tests.sql import test_ledger as ledger
 from tests.sql import test_outcomes as outcomes
 from tests.sql import test_payouts as payouts
+from tests.sql import test_rails as rails
+from tests.sql import test_reports as reports
 from tests.sql import test_roles as roles
 
 SQL: Final = Path(__file__).parents[2] / "sql"
@@ -57,6 +61,27 @@ def damaged(file: str, replace: tuple[tuple[str, str], ...]) -> str:
         assert text.count(old) == 1, f"{file} no longer has: {old}"
         text = text.replace(old, new)
     return text
+
+
+OR_NOT: Final = "AND r.rail = ANY (v_shut)\n                AND TRUE OR NOT rail.is_to_be_sent("
+
+booked_and_refused = partial(
+    reports.test_what_the_bank_has_booked_is_cleared_only_by_the_same_answer,
+    outcome="refused",
+    code="account_closed",
+    utr=None,
+    stays_open=True,
+)
+
+
+def filing(check: Check) -> Check:
+    """Return a test of a merchant at a bank that is paid by files."""
+
+    def run_filing(desk: Desk) -> None:
+        files.declare(desk)
+        check(files.on_files(desk, files.rail_of(desk)))
+
+    return run_filing
 
 
 MUTANTS: Final = [
@@ -356,6 +381,178 @@ MUTANTS: Final = [
             ),
         ),
     ),
+    Mutant(
+        "a bank that pays twice is sent it again",
+        (rails.test_a_bank_that_pays_twice_is_never_sent_it_again,),
+        "rail/is_to_be_sent.sql",
+        (("RETURN p_deduplicates_references AND EXISTS (", "RETURN EXISTS ("),),
+    ),
+    Mutant(
+        "a code that nobody has listed fails a payout",
+        (
+            partial(
+                rails.test_what_is_not_understood_is_unknown_and_kept,
+                outcome="refused",
+                code="R99",
+                utr=None,
+            ),
+        ),
+        "payrail/record_answers.sql",
+        (("f.code = v_said.code) THEN", "f.code = v_said.code) AND FALSE THEN"),),
+    ),
+    Mutant(
+        "a late success is forgotten",
+        (
+            partial(
+                rails.test_what_does_not_fit_changes_no_money_and_becomes_a_case,
+                status="failed",
+                said=("paid", None, "LATE"),
+                kind="money_to_recover",
+            ),
+        ),
+        "payrail/record_answers.sql",
+        (
+            (
+                "PERFORM rail.note_contradiction(",
+                "PERFORM num_nulls(",
+            ),
+        ),
+    ),
+    Mutant(
+        "a silent bank is nobody's business",
+        (rails.test_beyond_finality_people_are_asked_until_the_bank_answers,),
+        "rail/postpone_payout.sql",
+        (("p_payout.send_before) + v_rail.finality THEN", "NULL) + v_rail.finality * 9 THEN"),),
+    ),
+    Mutant(
+        "the breaker never opens",
+        (rails.test_five_failures_in_a_row_stop_what_is_new_and_nothing_else,),
+        "payrail/report_calls.sql",
+        (
+            ("opened_at = CASE WHEN r.failures + p_failed >= 5", "opened_at = CASE WHEN FALSE"),
+            ("WHEN r.failures + p_failed >= 5\n", "WHEN FALSE\n"),
+        ),
+    ),
+    Mutant(
+        "a failing bank is not even asked",
+        (rails.test_five_failures_in_a_row_stop_what_is_new_and_nothing_else,),
+        "payrail/claim_payouts.sql",
+        (("AND r.rail = ANY (v_shut)\n                AND rail.is_to_be_sent(", OR_NOT),),
+    ),
+    Mutant(
+        "one operator is enough",
+        (cases.test_nobody_resolves_a_case_alone,),
+        "payrail/decide_resolution.sql",
+        (("AND (o.proposed_by <> v_operator OR NOT p_confirm)", ""),),
+    ),
+    Mutant(
+        "one operator says that the bank never executed it",
+        (cases.test_nobody_alone_says_that_the_bank_never_executed_it,),
+        "payrail/fail_payouts.sql",
+        (
+            ("WHERE f.failure_code IS DISTINCT FROM 'not_executed'", ""),
+            ("WHERE f.failure_code = 'not_executed'", "WHERE FALSE"),
+        ),
+    ),
+    Mutant(
+        "money is given back while a worker sends",
+        (cases.test_nothing_is_failed_that_the_bank_may_still_execute,),
+        "payrail/decide_resolution.sql",
+        (("v_now <= v_final_at", "FALSE"),),
+    ),
+    Mutant(
+        "a notice counts each time that it comes",
+        (cases.test_a_notice_is_kept_once_and_makes_the_bank_be_asked,),
+        "rail/keep_notices.sql",
+        (("WHEN n.event_id <> ALL (v_new) THEN 'repeated'", ""),),
+    ),
+    Mutant(
+        "what the bank tells of is sent again",
+        (
+            partial(
+                cases.test_what_was_thought_unsent_and_the_bank_tells_of_is_asked_about_and_not_sent,
+                outcome="paid",
+            ),
+        ),
+        "rail/keep_notices.sql",
+        (
+            (
+                "status = CASE p.status WHEN 'pending' THEN 'processing'",
+                "status = CASE p.status WHEN 'none' THEN 'processing'",
+            ),
+        ),
+    ),
+    Mutant(
+        "a refusal clears what the bank has booked",
+        (booked_and_refused,),
+        "rail/close_answered_cases.sql",
+        (("OR c.kind = 'different_outcome' AND EXISTS (", "OR TRUE OR EXISTS ("),),
+    ),
+    Mutant(
+        "a difference to the bank's books is nobody's business",
+        (booked_and_refused,),
+        "payrail/import_report.sql",
+        (("WHERE d.result <> 'matched'", "WHERE FALSE"),),
+    ),
+    Mutant(
+        "a payout that has ended is put into a file",
+        (filing(partial(files.test_only_a_processing_payout_is_put_in_line, status="failed")),),
+        "payrail/queue_instructions.sql",
+        (("AND p.status = 'processing'", ""),),
+    ),
+    Mutant(
+        "a payout that ended while it waited leaves in a file",
+        (filing(files.test_of_what_ended_while_it_waited_nothing_leaves),),
+        "payrail/cut_file.sql",
+        (("AND p.status <> 'processing'", "AND FALSE"),),
+    ),
+    Mutant(
+        "a file is written anew",
+        (filing(files.test_the_bytes_of_a_file_are_those_that_were_stored_first),),
+        "payrail/store_file.sql",
+        (("f.file_id = p_file_id AND f.content IS NULL", "f.file_id = p_file_id"),),
+    ),
+    Mutant(
+        "a refusal counts for more than a booking",
+        (
+            filing(
+                partial(
+                    files.test_money_that_was_booked_counts_for_more_than_a_word,
+                    said=[files.refused, files.paid],
+                    outcome="paid",
+                    utr="UTR1",
+                )
+            ),
+        ),
+        "payrail/ask_files.sql",
+        (("WHEN s.outcome = 'refused' THEN 4", "WHEN s.outcome = 'refused' THEN 0"),),
+    ),
+    Mutant(
+        "a booking of another sum settles",
+        (
+            filing(
+                partial(
+                    files.test_money_that_was_booked_counts_for_more_than_a_word,
+                    said=[lambda one: files.paid(one, amount=999)],
+                    outcome="unknown",
+                    utr=None,
+                )
+            ),
+        ),
+        "payrail/ask_files.sql",
+        (
+            (
+                "(p.amount::bigint::text, p.currency) THEN 3",
+                "(p.amount::bigint::text, p.currency) THEN 2",
+            ),
+        ),
+    ),
+    Mutant(
+        "a callback settles at a bank that answers by files",
+        (filing(files.test_a_callback_is_no_evidence_for_a_bank_that_answers_by_files),),
+        "payrail/ask_files.sql",
+        (("s.rail_ref = r.rail_ref AND s.file_id IS NOT NULL", "s.rail_ref = r.rail_ref"),),
+    ),
 ]
 
 
@@ -385,6 +582,11 @@ def run(check: Check, database: Database) -> None:
     """Call a test as pytest would, with what its fixture makes, and audit after it."""
     (kind, *_) = inspect.get_annotations(inspect.unwrap(getattr(check, "func", check))).values()
     maker: Any = {"Desk": Desk, "Crowd": Crowd}[kind]
+    with database.connect("payrail_owner") as owner:  # whatever the check before this one did to it
+        owner.execute(
+            "UPDATE rail.rails SET failures = 0, opened_at = NULL, trial_at = NULL,"
+            " deduplicates_references = TRUE, finality = '60 seconds' WHERE rail = 'sandbox'"
+        )
     with maker(database) as fixture:
         check(fixture)
         assert fixture.violations() == {}
