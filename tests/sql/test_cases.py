@@ -322,7 +322,7 @@ def test_what_was_thought_unsent_and_the_bank_tells_of_is_asked_about_and_not_se
 ) -> None:
     payout_id = desk.payout("processing")
     assert desk.say(payout_id, "not_sent")["status"] == "pending"
-    notify(desk, payout_id.hex, outcome, "account_closed")
+    notify(desk, payout_id.hex, outcome, "account_closed", payout_id.hex)
     with desk.refused("PR201"):
         desk.cancel(payout_id)
     (claimed,) = desk.claim()
