@@ -494,16 +494,20 @@ async def _reconcile(db: database.Pool, args: Arguments) -> Answer:
     if args.rail not in {rail.rail for rail in await doors.rails(db)}:
         message = f"no rail {args.rail!r}: payrail rail list shows them"
         raise CommandError(message)
-    imported = await doors.import_report(
-        db,
-        args.rail,
-        source="stdin" if args.file == "-" else Path(args.file).name,
-        content_hash=hashlib.sha256(content).digest(),
-        since=report.since,
-        until=report.until,
-        lines=report.lines,
-        actor=_actor(),
-    )
+    try:
+        imported = await doors.import_report(
+            db,
+            args.rail,
+            source="stdin" if args.file == "-" else Path(args.file).name,
+            content_hash=hashlib.sha256(content).digest(),
+            since=report.since,
+            until=report.until,
+            lines=report.lines,
+            actor=_actor(),
+        )
+    except psycopg.errors.LockNotAvailable:
+        message = "another report is being imported: import this one when that is done"
+        raise CommandError(message) from None
     lines = await doors.reconciliation(db, imported.report_id)
     differences = [_record(line) for line in lines if line.result != "matched"]
     summary = _summary(lines)

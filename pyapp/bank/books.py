@@ -326,6 +326,7 @@ class Books:
         returned = [entry.amount for entry in entries if entry.kind == "return"]
         return Report(
             date=day.isoformat(),
+            generated_at=_rfc3339(now),
             bank="sandbox",
             entries=entries,
             totals=Totals(

@@ -143,9 +143,10 @@ class Totals(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What was booked on one day, UTC."""
+    """What was booked on one day, UTC, by the time at which it is asked for."""
 
     date: str
+    generated_at: str
     bank: str
     entries: list[Entry]
     totals: Totals

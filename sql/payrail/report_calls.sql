@@ -28,6 +28,8 @@ BEGIN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'rail');
     END IF;
 
+    DELETE FROM rail.calls c
+    WHERE c.rail = p_rail AND c.minute < v_now - INTERVAL '90 days';
     INSERT INTO rail.calls AS c (rail, minute, action, calls, failed, instructions, busy)
     VALUES (p_rail, date_trunc('minute', v_now), p_action, p_calls, p_failed, p_instructions, p_busy)
     ON CONFLICT (rail, minute, action) DO UPDATE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -75,6 +76,7 @@ def test_the_totals_are_those_of_the_lines_and_the_csv_has_the_same_lines(bank: 
     for line in report["entries"]:
         by_kind[line["kind"]].append(line["amount"])
     assert (report["date"], report["bank"]) == (day, "sandbox")
+    assert report["generated_at"] >= max(line["booked_at"] for line in report["entries"])
     assert report["totals"] == {
         "payments": len(by_kind["payment"]),
         "returns": len(by_kind["return"]),
@@ -92,7 +94,9 @@ def test_the_totals_are_those_of_the_lines_and_the_csv_has_the_same_lines(bank: 
 
 
 def test_another_day_is_empty(bank: Bank) -> None:
-    assert bank.ask("GET", "/v1/reports/2020-02-29") == {
+    report = bank.ask("GET", "/v1/reports/2020-02-29")
+    assert datetime.fromisoformat(report.pop("generated_at")) > datetime(2020, 3, 1, tzinfo=UTC)
+    assert report == {
         "date": "2020-02-29",
         "bank": "sandbox",
         "entries": [],

@@ -279,3 +279,13 @@ def test_a_rail_shows_its_breaker(desk: Desk, call: Payrail) -> None:
     line = call("rail", "list").lines[-1]
     assert line.startswith("sandbox open 20 ")
     assert line.endswith(" no route")
+
+
+def test_a_report_waits_for_the_one_that_is_being_imported(
+    desk: Desk, call: Payrail, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "books.json", booked(desk, desk.payout("settled")))
+    with desk.connection("admin").transaction():
+        desk.sql("admin", "LOCK TABLE rail.report_lines IN SHARE UPDATE EXCLUSIVE MODE", [])
+        assert call("reconcile", file).error.startswith("another report is being imported")
+    assert call("reconcile", file).code == 0

@@ -337,6 +337,18 @@ def test_five_failures_in_a_row_stop_what_is_new_and_nothing_else(desk: Desk) ->
     assert desk.cancel(new)["status"] == "cancelled"
 
 
+def test_calls_are_counted_for_ninety_days(desk: Desk) -> None:
+    desk.sql(
+        "payrail_owner",
+        "INSERT INTO rail.calls SELECT 'sandbox', now() - days * INTERVAL '1 day', 'submit', 1, 0,"
+        " 1, '0' FROM unnest(ARRAY[89, 91, 400]) days",
+        [],
+    )
+    report(desk, failed=False)
+    query = "SELECT minute FROM payrail.rail_calls WHERE minute < now() - INTERVAL '88 days'"
+    assert len(desk.sql("payrail_auditor", query, [])) == 1
+
+
 def test_after_a_pause_one_claim_is_the_trial(desk: Desk) -> None:
     other = desk.beside()
     for _ in range(5):
