@@ -94,6 +94,40 @@ def test_only_an_operator_imports_a_report(desk: Desk, role: str) -> None:
         desk.sql(role, QUERY.decode(), report(LINE))
 
 
+def test_each_difference_to_our_books_is_a_case(desk: Desk) -> None:
+    matched, amount, missing = (desk.payout("settled") for _ in range(3))
+    failed, twice = desk.payout("failed"), desk.payout("settled")
+    lines = {payout: paid(desk, payout) for payout in (matched, amount, failed, twice)}
+    desk.sql(
+        "payrail_operator",
+        QUERY.decode(),
+        report(
+            lines[matched],
+            altered(lines[amount], amount=1),
+            altered(lines[failed], utr="LATE"),
+            lines[twice],
+            altered(lines[twice], entry_ref="again", utr="TWICE"),
+            altered(lines[matched], entry_ref=f"not-ours-{matched}", rail_ref=f"not-{matched}"),
+        ),
+    )
+    query = (
+        "SELECT kind, rail_ref FROM payrail.cases WHERE merchant_id = %(merchant_id)s"
+        " OR rail_ref LIKE 'not-%%' ORDER BY kind"
+    )
+    assert [(row["kind"], row["rail_ref"]) for row in desk.sql("payrail_operator", query)] == [
+        ("booked_twice", twice.hex),
+        ("different_amount", amount.hex),
+        ("different_outcome", failed.hex),
+        ("missing_at_bank", missing.hex),
+        ("unknown_to_us", f"not-{matched}"),
+    ]
+    assert [(row["payout_id"], row["action"]) for row in desk.claim()] == [(failed, "enquire")]
+
+
+def altered(line: tuple[Any, ...], **other: object) -> tuple[Any, ...]:
+    return tuple({**dict(zip(NAMES, line, strict=True)), **other}.values())
+
+
 def test_reports_at_once_see_each_other(own_desk: Desk) -> None:
     """Neither calls missing for good what the other one has."""
     desk = own_desk
