@@ -262,7 +262,7 @@ def claims(bench: Bench) -> list[Figure]:
             ("the same, the alarm suppressed, slowest of 20", "<= 2000", 20, False),
         ):
             say(what)
-            with worker(settings):
+            with settling.bank() as env, worker(settings, env):
                 waits = [claim(connection, merchant, alarm=alarm) for _ in range(count + 1)][1:]
             value = statistics.median(waits) if alarm else max(waits)
             figures.append(Figure(what, value, "ms", None, goal))
@@ -314,9 +314,9 @@ def open_pages(bench: Bench) -> list[Figure]:
 
 
 @contextmanager
-def worker(settings: Settings) -> Iterator[None]:
-    """Run a worker process."""
-    environment = {**os.environ, "DATABASE_URL": settings.conninfo("admin")}
+def worker(settings: Settings, env: dict[str, str]) -> Iterator[None]:
+    """Run a worker process; `env` tells it of its bank."""
+    environment = {**os.environ, **env, "DATABASE_URL": settings.conninfo("admin")}
     command = [sys.executable, "-m", "pyapp", "work"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

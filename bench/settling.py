@@ -38,7 +38,7 @@ def measure(settings: Settings, payouts: int) -> Drained:
     """Settle that many payouts of one merchant, then of a thousand, then single ones."""
     with (
         psycopg.connect(settings.conninfo("admin"), autocommit=True) as connection,
-        _bank() as env,
+        bank() as env,
     ):
         connection.execute("SET search_path = procrastinate")  # its triggers name no schema
         merchants = [_merchant(connection) for _ in range(CROWD)]
@@ -125,7 +125,7 @@ def _settle(connection: psycopg.Connection, merchant: UUID) -> float:
 
 
 @contextmanager
-def _bank() -> Iterator[dict[str, str]]:
+def bank() -> Iterator[dict[str, str]]:
     """Run a bank with its books on a disk; return what a worker must know of it."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, servers.port() as port:
         env = {"SANDBOX_BANK_URL": f"http://127.0.0.1:{port}"}

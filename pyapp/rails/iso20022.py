@@ -1,7 +1,7 @@
 """ISO 20022 messages: payment orders out (pain.001), statuses and bookings in (pain.002, camt).
 
-Nothing here touches a file or a database. What leaves and what comes in is checked against ISO's
-own schemas in `xsd/`; for pain.002 none could be had, so its reader takes only what it knows.
+Nothing here touches a database. What leaves and what comes in is checked against ISO's schemas in
+`xsd/`.
 What a bank's status means is decided narrowly: only a booking (camt) is "paid", and only a
 rejection with a listed reason is a final no.
 """
@@ -65,7 +65,6 @@ _PAIN001: Final = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 _NAMESPACE: Final = re.compile(
     r"urn:iso:std:iso:20022:tech:xsd:((?:pain\.002|camt\.053|camt\.054)\.001\.\d\d)"
 )
-_KNOWN: Final = ("camt.053.001.08", "camt.054.001.08", "pain.002.001.xx")
 _XSD: Final = Path(__file__).parent / "xsd"
 _AMOUNT: Final = re.compile(r"\d{1,15}(\.\d{1,5})?")
 _LONGEST: Final = 255  # characters of an event's id
@@ -251,8 +250,8 @@ def read(content: bytes) -> Message:
     if found is None:
         message = "the namespace is none of pain.002, camt.053, camt.054"
         raise InvalidMessageError(message)
-    schema = None if found[1].startswith("pain.002") else _schema(found[1])
-    if schema is not None and not schema.validate(root):
+    schema = _schema(found[1])
+    if not schema.validate(root):
         message = f"not a valid {found[1]}: {_fault(schema)}"
         raise InvalidMessageError(message)
     _strip(root)
@@ -478,8 +477,8 @@ def _where(exc: Exception) -> str:
 
 @cache
 def _schema(name: str) -> Element:
-    try:
-        return etree.XMLSchema(file=str(_XSD / f"{name}.xsd"))
-    except (etree.XMLSchemaParseError, OSError):
-        message = f"{name} is not a version that is understood: use {', '.join(sorted(_KNOWN))}"
-        raise InvalidMessageError(message) from None
+    known = {path.stem: path for path in _XSD.glob("*.xsd")}
+    if name not in known:
+        message = f"{name} is not understood: use one of {', '.join(sorted(known))}"
+        raise InvalidMessageError(message)
+    return etree.XMLSchema(file=str(known[name]))

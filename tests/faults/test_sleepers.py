@@ -20,9 +20,10 @@ SLEEPER: Final = """
 import os, signal, sys
 from datetime import timedelta
 from pyapp import doors, settings
-from pyapp.jobs import app, dispatch
+from pyapp.jobs import app, dispatch, teller
 from pyapp.rails.sandbox import Sandbox
 dispatch.LEASE = timedelta(seconds=2)
+teller.CALL_DEADLINE = 3600  # however long the sleep was, the late call goes out
 claim_payouts, submit = doors.claim_payouts, Sandbox.submit
 slept = []
 def sleep():
@@ -47,14 +48,14 @@ app.run(settings.load())
 
 
 @pytest.mark.parametrize(
-    ("where", "says"),
+    ("where", "says", "submissions"),
     [
-        pytest.param("claimed", ["not_sent"], id="before it has looked at its clock"),
-        pytest.param("sending", [], id="when it has looked already"),
+        pytest.param("claimed", ["not_sent"], 1, id="before it has looked at its clock"),
+        pytest.param("sending", [], 2, id="when it has looked already"),
     ],
 )
 def test_two_workers_of_whom_one_sleeps_past_its_lease_pay_once(
-    database: Database, tmp_path: Path, where: str, says: list[str]
+    database: Database, tmp_path: Path, where: str, says: list[str], submissions: int
 ) -> None:
     with bank() as own, Desk(database) as desk:
         env = {**database.env, **own.env}
@@ -68,17 +69,18 @@ def test_two_workers_of_whom_one_sleeps_past_its_lease_pay_once(
                 until(lambda: desk.see(payout_id)["status"] == "settled")
             os.kill(sleeper.pid, signal.SIGCONT)
             until(lambda: "dispatched" in events(first))
-        judge(own, desk, payout_id.hex)
+        judge(own, desk, payout_id.hex, submissions)
         with database.connect("payrail_auditor") as auditor:
             assert violations(auditor) == {}
         told = [row for row in desk.table("evidence") if row["attempt"] == 1]
         assert [row["outcome"] for row in told] == says
 
 
-def judge(own: Bank, desk: Desk, rail_ref: str) -> None:
+def judge(own: Bank, desk: Desk, rail_ref: str, submissions: int) -> None:
     """The bank has executed once, the ledger moved once, and there is nothing to decide."""
     order = own.instructions()[rail_ref]
     assert (order["executions"], order["state"]) == (1, "paid")
+    assert order["submissions"] == submissions
     kinds = [row["kind"] for row in desk.table("ledger_entries")]
     assert sorted(kinds) == ["credit", "hold", "settle"]
     assert desk.balance() == (4000, 0)
