@@ -41,7 +41,7 @@ from tests.workers import until
 
 KILLS: Final = int(os.environ.get("KILLS", "6"))
 SEED: Final = os.environ.get("SEED", "1")
-LEASE: Final = os.environ.get("LEASE", "2")  # seconds; nobody wants to wait for 30
+LEASE: Final = os.environ.get("LEASE", "5")  # seconds; nobody wants to wait for 30
 CLIENTS: Final = 6
 RICH, POOR = 1_000_000_00, 50_00
 

@@ -301,13 +301,12 @@ async def deliver(world: World, connection: psycopg.Connection[DictRow]) -> None
     while True:
         while world.notices and world.notices[0][0] <= world.loop.time():
             _, _, notice = heapq.heappop(world.notices)
-            with suppress(psycopg.Error):
-                set_clock(life)
-                life.connection.execute(
-                    "SELECT payrail.receive_notices('sandbox',"
-                    " ARRAY[ROW(%s, %s, %s, %s, NULL, '{}')::payrail.notice])",
-                    [notice.event_id, notice.rail_ref, notice.outcome, notice.code],
-                )
+            set_clock(life)
+            life.connection.execute(
+                "SELECT payrail.receive_notices('sandbox',"
+                " ARRAY[ROW(%s, %s, %s, %s, NULL, '{}')::payrail.notice])",
+                [notice.event_id, notice.rail_ref, notice.outcome, notice.code],
+            )
         await asyncio.sleep(0.1)
 
 

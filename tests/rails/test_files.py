@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -74,9 +75,20 @@ class Counterparty:
         self.ask("PATCH", "/_mock/accounts/OURS", behaviour=behaviour, parameters=parameters)
 
     def next_day(self) -> None:
-        """Read what is in the folder, and let a day go by."""
+        """Read what is in the folder, and let all that is due on the next day of business be booked.
+
+        A payment of a weekend is one of Monday's, so a day is over only when the one after it is
+        there.
+        """
         self.ask("POST", "/_mock/drop/scan")
+        was_open = self.is_open()
         self.ask("POST", "/_mock/advance?days=1")
+        while not (was_open and self.is_open()):
+            was_open = was_open or self.is_open()
+            self.ask("POST", "/_mock/advance?days=1")
+
+    def is_open(self) -> bool:
+        return bool(self.ask("GET", "/_mock/state")["clock"]["isBusinessDay"])
 
     def executions(self, rail_ref: str) -> int:
         found = [one for one in self.ask("GET", "/_mock/payments") if one["booked_at"]]
@@ -110,6 +122,7 @@ def bank(folder: Path) -> Iterator[Counterparty]:
                 *(sys.executable, "-m", "mockbank", "--port", str(port), "--quiet"),
                 *("--drop-dir", str(made.outbox), "--pickup-dir", str(made.inbox)),
                 *("--drop-settle-ms", "0", "--drop-interval-ms", "50"),
+                *("--clock", f"{datetime.now(UTC):%Y-%m-%d}T23:00"),  # after its cutoff
             ],
             stdout=log,
             stderr=log,
