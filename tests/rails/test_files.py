@@ -75,7 +75,7 @@ class Counterparty:
         self.ask("PATCH", "/_mock/accounts/OURS", behaviour=behaviour, parameters=parameters)
 
     def next_day(self) -> None:
-        """Read what is in the folder, and let all that is due on the next day of business be booked.
+        """Read what is in the folder, and book what is due on the next day of business.
 
         A payment of a weekend is one of Monday's, so a day is over only when the one after it is
         there.
