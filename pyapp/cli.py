@@ -14,7 +14,6 @@ import hashlib
 import logging
 import os
 import re
-import secrets
 import shutil
 import signal
 import subprocess
@@ -36,7 +35,18 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
-from pyapp import database, demo, doors, embedded, migrate, passwords, reports, reset, settings
+from pyapp import (
+    database,
+    demo,
+    doors,
+    embedded,
+    keys,
+    migrate,
+    passwords,
+    reports,
+    reset,
+    settings,
+)
 from pyapp.errors import CATALOG, problem_of
 from pyapp.rails.files import InvalidProfileError
 from pyapp.settings import ROLES, Settings
@@ -45,9 +55,11 @@ from pyapp.tables import Record, details, table
 Arguments: TypeAlias = argparse.Namespace
 
 _STATUSES: Final = ("pending", "processing", "settled", "failed", "cancelled", "returned")
-_SCOPES: Final = ("read", "payouts:create")
 _PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr", "created_at")
-_KEY: Final = ("api_key_id", "prefix", "name", "scopes", "expires_at", "revoked_at", "last_used_at")
+_KEY: Final = (
+    *("api_key_id", "prefix", "name", "owner", "scopes"),
+    *("expires_at", "revoked_at", "last_used_at"),
+)
 _OPERATOR: Final = ("name", "created_at", "disabled_at")
 _ACCOUNT: Final = ("id", "holder_name", "account_number", "ifsc", "rail", "archived_at")
 _RAIL: Final = ("rail", "breaker", "failures", "trial_at", "succeeded_at", "failed_at", "error")
@@ -234,25 +246,25 @@ async def _merchant_list(db: database.Pool, _: Arguments) -> Answer:
 async def _key_create(db: database.Pool, args: Arguments) -> Answer:
     merchant_id = await _merchant(db, args)
     found = await doors.instance(db)
-    kind = "live" if found and found.environment == "live" else "test"
-    secret = f"pr_{kind}_{secrets.token_urlsafe(32)}"
+    secret = keys.new_secret(found.environment if found else "demo")
     key = await doors.create_api_key(
         db,
         merchant_id,
-        key_hash=hashlib.sha256(secret.encode()).digest(),
-        prefix=secret[:12],
+        key_hash=secret.hash,
+        prefix=secret.prefix,
         name=args.name,
-        scopes=args.scope or _SCOPES,
+        scopes=args.scope or keys.DEFAULT,
         expires_at=args.expires,
+        owner=args.owner,
     )
-    made = {**_record(key), "secret": secret}
+    made = {**_record(key), "secret": secret.text}
     text = details(made, *_KEY, "secret")
     return Answer(made, f"{text}\n\nThe secret is shown this once: it is not kept anywhere.")
 
 
 async def _key_list(db: database.Pool, args: Arguments) -> Answer:
-    keys = [_record(key) for key in await doors.api_keys(db, await _merchant(db, args))]
-    return Answer(keys, table(keys, *_KEY))
+    found = [_record(key) for key in await doors.api_keys(db, await _merchant(db, args))]
+    return Answer(found, table(found, *_KEY))
 
 
 async def _key_revoke(db: database.Pool, args: Arguments) -> Answer:
@@ -725,7 +737,13 @@ def _merchants(commands: Any) -> None:  # noqa: ANN401  # argparse does not name
 def _keys(commands: Any) -> None:  # noqa: ANN401
     create = _of_merchant(_add(commands, "create", _door(_key_create), "make a key; shown once"))
     create.add_argument("--name")
-    create.add_argument("--scope", action="append", choices=_SCOPES, help="default: all")
+    create.add_argument("--owner", help="who acts with it; whoever approves must have one")
+    create.add_argument(
+        *("--scope",),
+        action="append",
+        choices=keys.SCOPES,
+        help=f"may be given again; default: {' and '.join(keys.DEFAULT)}",
+    )
     create.add_argument("--expires", type=_instant, help="ISO 8601, UTC unless it says otherwise")
     _of_merchant(_add(commands, "list", _door(_key_list), "list keys, without their secrets"))
     revoke = _of_merchant(_add(commands, "revoke", _door(_key_revoke), "revoke a key at once"))

@@ -20,6 +20,7 @@ from psycopg.rows import class_row, scalar_row
 from psycopg.sql import SQL, Composable, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
+from pyapp import keys
 from pyapp.database import Pool, call
 
 Row = TypeVar("Row")
@@ -88,7 +89,10 @@ class Caller:
     merchant_name: str
     api_key_id: UUID
     key_prefix: str
+    owner: str | None  # who acts with it
     scopes: list[str]
+    reads_per_second: int
+    writes_per_second: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +228,10 @@ class ApiKey:
     api_key_id: UUID
     prefix: str
     name: str | None
+    owner: str | None
     scopes: list[str]
+    reads_per_second: int
+    writes_per_second: int
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -951,10 +958,16 @@ async def create_api_key(
     key_hash: bytes,
     prefix: str,
     name: str | None = None,
-    scopes: Sequence[str] = ("read", "payouts:create"),
+    scopes: Sequence[str] = keys.DEFAULT,
     expires_at: datetime | None = None,
+    owner: str | None = None,
+    reads_per_second: int = keys.PER_SECOND,
+    writes_per_second: int = keys.PER_SECOND,
 ) -> ApiKey:
-    """Register the SHA-256 of a secret that the caller made and shows once."""
+    """Register the SHA-256 of a secret that the caller made and shows once.
+
+    `owner` is who acts with it: whoever approves a payout is not who created it.
+    """
     return _one(
         await _door(
             db,
@@ -966,6 +979,9 @@ async def create_api_key(
             p_name=name,
             p_scopes=list(scopes),
             p_expires_at=expires_at,
+            p_owner=owner,
+            p_reads_per_second=reads_per_second,
+            p_writes_per_second=writes_per_second,
         )
     )
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from psycopg import errors, sql
 
-from pyapp import doors, passwords
+from pyapp import doors, keys, passwords
 from pyapp.bank.books import Books
 from pyapp.database import Pool, open_pool
 from pyapp.migrate import migrate
@@ -210,6 +210,8 @@ async def _add_key(db: Pool, merchant: DemoMerchant) -> None:
             key_hash=hashlib.sha256(merchant.secret.encode()).digest(),
             prefix=merchant.secret[:12],
             name="demo",
+            owner="demo",
+            scopes=keys.SCOPES,
         )
     except psycopg.DatabaseError as exc:
         if exc.sqlstate != "PR207":  # it is there already

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pyapp import doors
+from pyapp import doors, keys
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
 from pyapp.web import decode
@@ -46,7 +46,7 @@ class Route(Generic[Q, B]):
 
     method: Literal["GET", "POST"]
     path: str
-    scope: Literal["read", "payouts:create"]
+    scope: keys.Scope
     summary: str
     handler: Callable[[Call[Q, B]], Awaitable[Response]]
     query: type[Q]

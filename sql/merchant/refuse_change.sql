@@ -11,7 +11,7 @@ END
 $$;
 
 -- Merchants are never deleted, nor do they get another id; of a bank account only archived_at changes; of an API key only
--- whether it is valid still and when it was used.
+-- whether it is valid still, how often it may be used, and when it was.
 CREATE OR REPLACE TRIGGER refuse_change
 BEFORE DELETE ON merchant.merchants
 FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
@@ -60,9 +60,9 @@ CREATE OR REPLACE TRIGGER refuse_rewriting
 BEFORE UPDATE ON merchant.api_keys
 FOR EACH ROW
 WHEN (
-    (new.key_hash, new.merchant_id, new.api_key_id, new.prefix, new.scopes, new.created_at)
+    (new.key_hash, new.merchant_id, new.api_key_id, new.prefix, new.owner, new.scopes, new.created_at)
     IS DISTINCT FROM
-    (old.key_hash, old.merchant_id, old.api_key_id, old.prefix, old.scopes, old.created_at)
+    (old.key_hash, old.merchant_id, old.api_key_id, old.prefix, old.owner, old.scopes, old.created_at)
 )
 EXECUTE FUNCTION merchant.refuse_change();
 

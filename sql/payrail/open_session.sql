@@ -1,13 +1,22 @@
 -- Promises: whoever holds a valid API key is signed in for twelve hours, under a session id that the caller made and only the
 -- browser keeps; no row, and nothing stored, for any other key. Sessions of this key that have ended are removed.
 CREATE OR REPLACE FUNCTION payrail.open_session(p_key_hash bytea, p_session_hash bytea)
-RETURNS TABLE (merchant_id uuid, merchant_name text, api_key_id uuid, key_prefix text, scopes text[])
+RETURNS TABLE (
+    merchant_id uuid,
+    merchant_name text,
+    api_key_id uuid,
+    key_prefix text,
+    owner text,
+    scopes text[],
+    reads_per_second integer,
+    writes_per_second integer
+)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    FOR merchant_id, merchant_name, api_key_id, key_prefix, scopes IN
+    FOR merchant_id, merchant_name, api_key_id, key_prefix, owner, scopes, reads_per_second, writes_per_second IN
         SELECT a.*
         FROM payrail.authenticate(p_key_hash) a
     LOOP

@@ -1,6 +1,15 @@
 -- Promises: whose session this is, while it lasts and its API key is valid; no row otherwise.
 CREATE OR REPLACE FUNCTION payrail.resume_session(p_session_hash bytea)
-RETURNS TABLE (merchant_id uuid, merchant_name text, api_key_id uuid, key_prefix text, scopes text[])
+RETURNS TABLE (
+    merchant_id uuid,
+    merchant_name text,
+    api_key_id uuid,
+    key_prefix text,
+    owner text,
+    scopes text[],
+    reads_per_second integer,
+    writes_per_second integer
+)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -64,8 +64,10 @@ def test_a_merchant_that_is_not_there_or_not_clear_is_an_error(
 def test_a_key_is_shown_once_and_works(
     payrail: Payrail, merchant: Merchant, shared_database: Database
 ) -> None:
-    made = payrail("key", "create", merchant.merchant_id, "--scope", "read", "--json").json
+    options = ("--scope", "read", "--owner", "reporting")
+    made = payrail("key", "create", merchant.merchant_id, *options, "--json").json
     assert made["secret"].startswith("pr_test_")
+    assert made["owner"] == "reporting"
     assert made["prefix"] == made["secret"][:12]
     with shared_database.connect("payrail_api") as api:
         caller = api.execute(

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.rows import DictRow
 
+from pyapp.keys import SCOPES
 from tests.desk import ACCOUNT, Desk
 
 BANK_ACCOUNT = {
@@ -53,7 +54,10 @@ def test_a_key_names_its_merchant(desk: Desk) -> None:
         "merchant_name": "Tiny Studio",
         "api_key_id": api_key(desk)["api_key_id"],
         "key_prefix": desk.secret[:12],
+        "owner": None,
         "scopes": ["read", "payouts:create"],
+        "reads_per_second": 1000,
+        "writes_per_second": 1000,
     }
 
 
@@ -132,6 +136,26 @@ def test_scopes_are_what_was_given(desk: Desk) -> None:
     assert row["scopes"] == ["read"]
 
 
+def test_a_key_says_whose_it_is(desk: Desk) -> None:
+    secret = fresh()
+    new_key(desk, secret, owner="asha@acme.example", scopes=[*SCOPES])
+    (row,) = authenticate(desk, secret)
+    assert (row["owner"], row["scopes"]) == ("asha@acme.example", [*SCOPES])
+    session = secrets.token_bytes(32)
+    opened = desk.sql(
+        "payrail_api", "SELECT * FROM payrail.open_session(%s, %s)", [digest(secret), session]
+    )
+    resumed = desk.sql("payrail_api", "SELECT * FROM payrail.resume_session(%s)", [session])
+    assert opened == resumed == [row]
+
+
+def test_a_key_has_its_limits(desk: Desk) -> None:
+    secret = fresh()
+    new_key(desk, secret, reads_per_second=7, writes_per_second=3)
+    (row,) = authenticate(desk, secret)
+    assert (row["reads_per_second"], row["writes_per_second"]) == (7, 3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
@@ -149,6 +173,14 @@ def test_scopes_are_what_was_given(desk: Desk) -> None:
         ({"scopes": None}, "scopes"),
         ({"expires_at": "yesterday"}, "expires_at"),
         ({"expires_at": "-infinity"}, "expires_at"),
+        ({"owner": ""}, "owner"),
+        ({"owner": "Asha"}, "owner"),
+        ({"owner": "asha rao"}, "owner"),
+        ({"owner": "a" * 65}, "owner"),
+        ({"scopes": ["payouts:approve"]}, "owner"),  # whoever approves is somebody
+        ({"reads_per_second": 0}, "reads_per_second"),
+        ({"reads_per_second": None}, "reads_per_second"),
+        ({"writes_per_second": 1_000_001}, "writes_per_second"),
     ],
 )
 def test_a_malformed_key_is_refused(desk: Desk, arguments: dict[str, object], field: str) -> None:

@@ -518,6 +518,7 @@ def test_a_record_is_never_altered(full: Desk, role: str, table: str, replicatio
         ("merchant.bank_accounts", "ifsc = 'EVIL0000001'"),
         ("merchant.bank_accounts", "holder_name = 'Mallory'"),
         ("merchant.api_keys", "scopes = scopes[:1]"),
+        ("merchant.api_keys", "owner = 'mallory'"),
         ("merchant.api_keys", "key_hash = sha256('known')"),
     ],
 )
