@@ -239,7 +239,8 @@ def _merchants(settings: Settings) -> list[str]:
                 " payrail.add_bank_account("
                 "m.merchant_id, 'demo-bank-account', 'Asha Rao', '000000000001', 'HDFC0000001'),"
                 " payrail.credit_merchant(m.merchant_id, 1000000000000000, 'INR', 'opening'),"
-                " payrail.create_api_key(m.merchant_id, %s, %s)",
+                " payrail.create_api_key("
+                "m.merchant_id, %s, %s, p_writes_per_second => 1000000)",
                 [f"Pages {number}", hashlib.sha256(key.encode()).digest(), key[:8]],
             )
     return keys

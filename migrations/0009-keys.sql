@@ -8,6 +8,8 @@ ADD COLUMN reads_per_second integer NOT NULL DEFAULT 1000
 CONSTRAINT reads_per_second_bounded CHECK (reads_per_second BETWEEN 1 AND 1000000),
 ADD COLUMN writes_per_second integer NOT NULL DEFAULT 1000
 CONSTRAINT writes_per_second_bounded CHECK (writes_per_second BETWEEN 1 AND 1000000),
+-- The key that it was rolled to: an end of its own has been set, once.
+ADD COLUMN replaced_by uuid,
 DROP CONSTRAINT scopes_known,
 ADD CONSTRAINT scopes_known CHECK (
     scopes <@ ARRAY[
@@ -15,7 +17,7 @@ ADD CONSTRAINT scopes_known CHECK (
     ]
     AND cardinality(scopes) > 0
 ),
-ADD CONSTRAINT approver_is_somebody CHECK (owner IS NOT NULL OR 'payouts:approve' <> ALL (scopes));
+ADD CONSTRAINT approver_is_somebody CHECK (owner IS NOT NULL OR NOT scopes @> ARRAY['payouts:approve']);
 
 -- Their rows have more columns now.
 DROP FUNCTION IF EXISTS payrail.create_api_key(uuid, bytea, text, text, text[], timestamptz);

@@ -24,7 +24,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
@@ -73,6 +73,8 @@ _DIFFERENCE: Final = (
     *("amount", "bank_amount", "utr", "bank_utr"),
 )
 _PATIENT: Final = "-c statement_timeout=2min"  # a report may have 100,000 lines
+_MOST_HOURS: Final = 720  # as payrail.roll_api_key has it
+_PER_SECOND: Final = f"in a second; default: {keys.PER_SECOND}"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 
 
@@ -245,8 +247,7 @@ async def _merchant_list(db: database.Pool, _: Arguments) -> Answer:
 
 async def _key_create(db: database.Pool, args: Arguments) -> Answer:
     merchant_id = await _merchant(db, args)
-    found = await doors.instance(db)
-    secret = keys.new_secret(found.environment if found else "demo")
+    secret = await _secret(db)
     key = await doors.create_api_key(
         db,
         merchant_id,
@@ -256,7 +257,25 @@ async def _key_create(db: database.Pool, args: Arguments) -> Answer:
         scopes=args.scope or keys.DEFAULT,
         expires_at=args.expires,
         owner=args.owner,
+        reads_per_second=args.reads,
+        writes_per_second=args.writes,
     )
+    return _key_with(secret, key)
+
+
+async def _key_roll(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id, key = await _named_key(db, args)
+    secret = await _secret(db)
+    rolled = await doors.roll_api_key(db, merchant_id, key.api_key_id, secret, overlap=args.overlap)
+    return _key_with(secret, rolled)
+
+
+async def _secret(db: database.Pool) -> keys.Secret:
+    found = await doors.instance(db)
+    return keys.new_secret(found.environment if found else "demo")
+
+
+def _key_with(secret: keys.Secret, key: doors.ApiKey) -> Answer:
     made = {**_record(key), "secret": secret.text}
     text = details(made, *_KEY, "secret")
     return Answer(made, f"{text}\n\nThe secret is shown this once: it is not kept anywhere.")
@@ -268,6 +287,24 @@ async def _key_list(db: database.Pool, args: Arguments) -> Answer:
 
 
 async def _key_revoke(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id, named = await _named_key(db, args)
+    key = _record(await doors.revoke_api_key(db, merchant_id, named.api_key_id))
+    return Answer(key, details(key, *_KEY))
+
+
+async def _key_limit(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id, named = await _named_key(db, args)
+    key = _record(
+        await doors.limit_api_key(
+            *(db, merchant_id, named.api_key_id),
+            reads=named.reads_per_second if args.reads is None else args.reads,
+            writes=named.writes_per_second if args.writes is None else args.writes,
+        )
+    )
+    return Answer(key, details(key, *_KEY, "reads_per_second", "writes_per_second"))
+
+
+async def _named_key(db: database.Pool, args: Arguments) -> tuple[UUID, doors.ApiKey]:
     merchant_id = await _merchant(db, args)
     named = [
         key
@@ -279,8 +316,7 @@ async def _key_revoke(db: database.Pool, args: Arguments) -> Answer:
         raise CommandError(message)
     if not named:
         _refuse("api_key_not_found", f"no API key {args.key!r} of this merchant")
-    key = _record(await doors.revoke_api_key(db, merchant_id, named[0].api_key_id))
-    return Answer(key, details(key, *_KEY))
+    return merchant_id, named[0]
 
 
 async def _account_add(db: database.Pool, args: Arguments) -> Answer:
@@ -649,6 +685,13 @@ def _amount(text: str) -> int:
     return int(text)
 
 
+def _hours(text: str) -> timedelta:
+    if not (text.isascii() and text.isdigit() and int(text[:9]) <= _MOST_HOURS):
+        message = f"{text!r} is not a number of hours up to {_MOST_HOURS}"
+        raise argparse.ArgumentTypeError(message)
+    return timedelta(hours=int(text[:9]))
+
+
 def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
@@ -745,7 +788,22 @@ def _keys(commands: Any) -> None:  # noqa: ANN401
         help=f"may be given again; default: {' and '.join(keys.DEFAULT)}",
     )
     create.add_argument("--expires", type=_instant, help="ISO 8601, UTC unless it says otherwise")
+    for flag in ("--reads", "--writes"):
+        create.add_argument(flag, type=int, default=keys.PER_SECOND, help=_PER_SECOND)
     _of_merchant(_add(commands, "list", _door(_key_list), "list keys, without their secrets"))
+    roll = _add(commands, "roll", _door(_key_roll), "give a key a new secret; shown once")
+    _of_merchant(roll).add_argument("key", help="its id or prefix")
+    roll.add_argument(
+        *("--overlap",),
+        type=_hours,
+        default=timedelta(days=1),
+        metavar="HOURS",
+        help=f"how long the old one is valid still; default: 24, at most {_MOST_HOURS}",
+    )
+    limit = _add(commands, "limit", _door(_key_limit), "set how often a key may be used")
+    _of_merchant(limit).add_argument("key", help="its id or prefix")
+    for flag in ("--reads", "--writes"):
+        limit.add_argument(flag, type=int, help="in a second; default: as it is")
     revoke = _of_merchant(_add(commands, "revoke", _door(_key_revoke), "revoke a key at once"))
     revoke.add_argument("key", help="its id or prefix")
 

@@ -236,6 +236,7 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    replaced_by: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +386,87 @@ async def bank_accounts(
 ) -> list[Item[str]]:
     """Return bank accounts by id, from the one behind `after` on."""
     return await _page(db, _BANK_ACCOUNTS, merchant_id, limit, after, {})
+
+
+async def api_key(db: Pool, merchant_id: UUID, api_key_id: UUID) -> str | None:
+    """Return one API key as JSON, without its secret."""
+    return await _detail(db, _API_KEYS, merchant_id, api_key_id)
+
+
+async def listed_api_keys(
+    db: Pool, merchant_id: UUID, *, limit: int, after: UUID | None = None
+) -> list[Item[UUID]]:
+    """Return API keys, newest first, from the one behind `after` on."""
+    return await _page(db, _API_KEYS, merchant_id, limit, after, {})
+
+
+async def create_api_key_by_key(
+    db: Pool,
+    merchant_id: UUID,
+    by: UUID,
+    secret: keys.Secret,
+    *,
+    scopes: Sequence[str],
+    name: str | None = None,
+    expires_at: datetime | None = None,
+) -> str:
+    """Register a new secret that can do no more than the key `by`; return the key's JSON."""
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.api_key_json(door)",
+            "create_api_key_by_key",
+            p_merchant_id=merchant_id,
+            p_by=by,
+            p_key_hash=secret.hash,
+            p_prefix=secret.prefix,
+            p_scopes=list(scopes),
+            p_name=name,
+            p_expires_at=expires_at,
+        )
+    )
+
+
+async def roll_api_key_by_key(
+    db: Pool,
+    merchant_id: UUID,
+    by: UUID,
+    api_key_id: UUID,
+    secret: keys.Secret,
+    *,
+    overlap: timedelta,
+) -> str:
+    """Give a key a new secret with the key `by`; return the new key's JSON."""
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.api_key_json(door)",
+            "roll_api_key_by_key",
+            p_merchant_id=merchant_id,
+            p_by=by,
+            p_api_key_id=api_key_id,
+            p_key_hash=secret.hash,
+            p_prefix=secret.prefix,
+            p_overlap=overlap,
+        )
+    )
+
+
+async def revoke_api_key_by_key(db: Pool, merchant_id: UUID, by: UUID, api_key_id: UUID) -> str:
+    """Revoke a key at once with the key `by`; return its JSON."""
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.api_key_json(door)",
+            "revoke_api_key_by_key",
+            p_merchant_id=merchant_id,
+            p_by=by,
+            p_api_key_id=api_key_id,
+        )
+    )
 
 
 async def instance(db: Pool) -> Instance | None:
@@ -982,6 +1064,41 @@ async def create_api_key(
             p_owner=owner,
             p_reads_per_second=reads_per_second,
             p_writes_per_second=writes_per_second,
+        )
+    )
+
+
+async def roll_api_key(
+    db: Pool, merchant_id: UUID, api_key_id: UUID, secret: keys.Secret, *, overlap: timedelta
+) -> ApiKey:
+    """Give a key a new secret; the old one is valid for `overlap` more, at most 30 days."""
+    return _one(
+        await _door(
+            db,
+            ApiKey,
+            "roll_api_key",
+            p_merchant_id=merchant_id,
+            p_api_key_id=api_key_id,
+            p_key_hash=secret.hash,
+            p_prefix=secret.prefix,
+            p_overlap=overlap,
+        )
+    )
+
+
+async def limit_api_key(
+    db: Pool, merchant_id: UUID, api_key_id: UUID, *, reads: int, writes: int
+) -> ApiKey:
+    """Set how many reads and writes a key may make in a second, at each process that serves."""
+    return _one(
+        await _door(
+            db,
+            ApiKey,
+            "limit_api_key",
+            p_merchant_id=merchant_id,
+            p_api_key_id=api_key_id,
+            p_reads_per_second=reads,
+            p_writes_per_second=writes,
         )
     )
 
@@ -1690,6 +1807,7 @@ class _View:
 _PAYOUTS: Final = _View("payouts", "payout_id", "payout_json")
 _PAYOUT: Final = _View("payouts", "payout_id", "payout_detail_json")
 _LEDGER: Final = _View("ledger_entries", "seq", "ledger_entry_json")
+_API_KEYS: Final = _View("api_keys", "api_key_id", "api_key_json")
 _BANK_ACCOUNTS: Final = _View(
     "bank_accounts", "bank_account_id", "bank_account_json", newest_first=False
 )

@@ -18,12 +18,14 @@ GRANT EXECUTE ON FUNCTION
     payrail.payout_detail_json,
     payrail.ledger_entry_json,
     payrail.bank_account_json,
+    payrail.api_key_json,
     payrail.me_json
 TO payrail_api, payrail_operator, payrail_auditor;
 
 GRANT SELECT ON
     payrail.instance,
     payrail.merchants,
+    payrail.api_keys,
     payrail.bank_accounts,
     payrail.balances,
     payrail.ledger_entries,
@@ -41,7 +43,10 @@ GRANT EXECUTE ON FUNCTION
     payrail.authenticate,
     payrail.create_payout,
     payrail.create_payouts,
-    payrail.cancel_payout
+    payrail.cancel_payout,
+    payrail.create_api_key_by_key,
+    payrail.roll_api_key_by_key,
+    payrail.revoke_api_key_by_key
 TO payrail_api;
 
 -- merchants, through the dashboard
@@ -89,7 +94,9 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA procrastinate TO payrail_worker;
 GRANT EXECUTE ON FUNCTION
     payrail.create_merchant,
     payrail.create_api_key,
+    payrail.roll_api_key,
     payrail.revoke_api_key,
+    payrail.limit_api_key,
     payrail.add_bank_account,
     payrail.archive_bank_account,
     payrail.credit_merchant,
@@ -104,7 +111,6 @@ GRANT EXECUTE ON FUNCTION
     payrail.due_merchants
 TO payrail_operator;
 GRANT SELECT ON
-    payrail.api_keys,
     payrail.notices,
     payrail.cases,
     payrail.reports,

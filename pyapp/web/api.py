@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -13,23 +14,27 @@ from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pyapp import doors
+from pyapp import doors, keys
 from pyapp.errors import FieldError, Problem
 from pyapp.web import decode
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
+    ApiKey,
     BankAccount,
     CancelPayout,
+    CreateApiKey,
     CreatePayout,
     Empty,
     LedgerEntry,
     LedgerQuery,
     Listing,
     Me,
+    NewApiKey,
     Page,
     Payout,
     PayoutDetail,
     PayoutQuery,
+    RollApiKey,
 )
 
 Key = TypeVar("Key")
@@ -113,6 +118,76 @@ async def get_bank_account(call: Call[Empty, Empty]) -> Response:
         raise Problem("bank_account_not_found")
     body = await doors.bank_account(call.db, call.caller.merchant_id, bank_account_id)
     return _json(_found(body, "bank_account_not_found"))
+
+
+async def list_api_keys(call: Call[Page, Empty]) -> Response:
+    """List API keys."""
+    found = await doors.listed_api_keys(
+        call.db,
+        call.caller.merchant_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, UUID),
+    )
+    return _page(call, found)
+
+
+async def get_api_key(call: Call[Empty, Empty]) -> Response:
+    """Show one API key."""
+    body = await doors.api_key(call.db, call.caller.merchant_id, _api_key_id(call.request))
+    return _json(_found(body, "api_key_not_found"))
+
+
+async def create_api_key(call: Call[Empty, CreateApiKey]) -> Response:
+    """Make a key with the caller's, and show its secret this once."""
+    secret = await _new_secret(call)
+    body = await doors.create_api_key_by_key(
+        call.db,
+        call.caller.merchant_id,
+        call.caller.api_key_id,
+        secret,
+        scopes=call.body.scopes,
+        name=call.body.name,
+        expires_at=call.body.expires_at,
+    )
+    return _key_with(secret, body)
+
+
+async def roll_api_key(call: Call[Empty, RollApiKey]) -> Response:
+    """Give a key a new secret; the old one is valid for a while."""
+    secret = await _new_secret(call)
+    body = await doors.roll_api_key_by_key(
+        call.db,
+        call.caller.merchant_id,
+        call.caller.api_key_id,
+        _api_key_id(call.request),
+        secret,
+        overlap=timedelta(seconds=call.body.overlap_seconds),
+    )
+    return _key_with(secret, body)
+
+
+async def revoke_api_key(call: Call[Empty, Empty]) -> Response:
+    """Revoke a key at once."""
+    caller = call.caller
+    body = await doors.revoke_api_key_by_key(
+        call.db, caller.merchant_id, caller.api_key_id, _api_key_id(call.request)
+    )
+    return _json(body)
+
+
+async def _new_secret(call: Call[Any, Any]) -> keys.Secret:
+    found = await doors.instance(call.db)
+    return keys.new_secret(found.environment if found else "demo")
+
+
+def _key_with(secret: keys.Secret, body: str) -> Response:
+    made = msgspec.json.decode(body)
+    shown = msgspec.json.encode({**made, "secret": secret.text}).decode()
+    return _json(shown, 201, {"Location": f"{PREFIX}/api_keys/{made['id']}/"})
+
+
+def _api_key_id(request: Request) -> UUID:
+    return decode.uuid(request.path_params["api_key_id"], "api_key_not_found")
 
 
 def _payout_request(call: Call[Empty, CreatePayout]) -> doors.PayoutRequest:
@@ -283,5 +358,61 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         body=Empty,
         response=BankAccount,
         errors=("bank_account_not_found",),
+    ),
+    Route(
+        method="GET",
+        path="/api_keys/",
+        scope="read",
+        summary="API keys without their secrets, newest first",
+        handler=list_api_keys,
+        query=Page,
+        body=Empty,
+        response=Listing[ApiKey],
+    ),
+    Route(
+        method="POST",
+        path="/api_keys/",
+        scope="keys:write",
+        summary="Make an API key, of the same owner; its secret is shown this once",
+        handler=create_api_key,
+        query=Empty,
+        body=CreateApiKey,
+        response=NewApiKey,
+        status=201,
+        errors=("api_key_invalid", "grant_refused"),
+    ),
+    Route(
+        method="GET",
+        path="/api_keys/{api_key_id}/",
+        scope="read",
+        summary="One API key without its secret",
+        handler=get_api_key,
+        query=Empty,
+        body=Empty,
+        response=ApiKey,
+        errors=("api_key_not_found",),
+    ),
+    Route(
+        method="POST",
+        path="/api_keys/{api_key_id}/roll/",
+        scope="keys:write",
+        summary="Give an API key a new secret, while the old one is valid for some time",
+        handler=roll_api_key,
+        query=Empty,
+        body=RollApiKey,
+        response=NewApiKey,
+        status=201,
+        errors=("api_key_not_found", "api_key_ended", "api_key_invalid", "grant_refused"),
+    ),
+    Route(
+        method="POST",
+        path="/api_keys/{api_key_id}/revoke/",
+        scope="keys:write",
+        summary="Revoke an API key at once",
+        handler=revoke_api_key,
+        query=Empty,
+        body=Empty,
+        response=ApiKey,
+        errors=("api_key_not_found", "grant_refused"),
     ),
 )

@@ -21,9 +21,10 @@ from starlette.types import ASGIApp
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
-from pyapp.web import banks, callbacks, console, dashboard, metrics, openapi, pages
+from pyapp.web import banks, callbacks, console, dashboard, keyring, metrics, openapi, pages
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
+from pyapp.web.limits import Limits
 from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Resource
 
@@ -41,6 +42,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         conninfo = settings.conninfo("payrail_api")
         app.state.hub = feed
+        app.state.limits = Limits()
         async with (
             database.open_pool(conninfo, name="payrail-api") as app.state.db,
             feed.running(app.state.db),
@@ -82,7 +84,7 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
     paths["/healthz"]["GET"] = _healthy
     paths["/readyz"]["GET"] = _ready
     paths["/metrics"]["GET"] = metrics.show
-    for view in dashboard.VIEWS:
+    for view in (*dashboard.VIEWS, *keyring.VIEWS):
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
     if settings.console:

@@ -19,7 +19,7 @@ from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from pyapp import doors, reset
+from pyapp import doors, keys, reset
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
 from pyapp.web import decode, pages, session, shown, timeline
@@ -76,7 +76,7 @@ class View:
     method: Literal["GET", "POST"]
     path: str
     handler: Handler
-    scope: Literal["read", "payouts:create"] = "read"
+    scope: keys.Scope = "read"
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request; whoever is not signed in is asked to."""

@@ -60,7 +60,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 name = (b"x-request-id", request_id.encode())
-                message = {**message, "headers": [*message["headers"], *_HEADERS, name]}
+                ours = [*state.get("limits", ()), *_HEADERS, name]
+                message = {**message, "headers": [*message["headers"], *ours]}
             await send(message)
 
         try:

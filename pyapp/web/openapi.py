@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, Final, get_args
 
 import msgspec
@@ -14,23 +15,34 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pyapp.errors import CATALOG, Problem, ProblemDocument
 from pyapp.web.route import PREFIX, Route
 from pyapp.web.types import (
+    ApiKey,
     BankAccount,
     CancelPayout,
+    CreateApiKey,
     CreatePayout,
     Empty,
     LedgerEntry,
     Me,
+    NewApiKey,
     Payout,
     PayoutDetail,
+    RollApiKey,
 )
 
 _REF: Final = "#/components/schemas/{name}"
-_EVERYWHERE: Final = ("unauthorized", "forbidden", "invalid_request", "unavailable", "internal")
+_EVERYWHERE: Final = (
+    *("unauthorized", "forbidden", "invalid_request"),
+    *("rate_limited", "unavailable", "internal"),
+)
 _WITH_BODY: Final = ("malformed_json", "payload_too_large", "unsupported_media_type")
 
 _PATH_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "payout_id": {
         "description": "The payout's id",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "api_key_id": {
+        "description": "The API key's id",
         "schema": {"type": "string", "format": "uuid"},
     },
     "bank_account_id": {
@@ -71,6 +83,20 @@ _PAYOUT: Final[dict[str, Any]] = {
     "settled_at": None,
     "returned_at": None,
 }
+_API_KEY: Final[dict[str, Any]] = {
+    "id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a91",
+    "prefix": "pr_live_a1b2",
+    "name": "web shop",
+    "owner": "web-shop",
+    "scopes": ["read", "payouts:create"],
+    "reads_per_second": 1000,
+    "writes_per_second": 1000,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": None,
+    "replaced_by": None,
+}
 EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     CreatePayout: {"amount_paise": 6000, "bank_account_id": "demo-bank-account"},
     CancelPayout: {"reason": "ordered twice"},
@@ -110,6 +136,10 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
         "archived_at": None,
         "created_at": "2026-01-31T12:00:00.000000Z",
     },
+    CreateApiKey: {"scopes": ["read", "payouts:create"], "name": "web shop"},
+    RollApiKey: {"overlap_seconds": 3600},
+    ApiKey: _API_KEY,
+    NewApiKey: _API_KEY | {"secret": "pr_live_a1b2…"},
     Me: {
         "id": "019a2f4e-0000-7000-8000-000000000003",
         "name": "Tiny Studio",
@@ -224,9 +254,14 @@ def _parameters(route: Route[Any, Any], schemas: dict[str, Any]) -> list[dict[st
 
 
 def _success(route: Route[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    headers = {"X-Request-Id": _header("Yours, or one made for this request")}
+    headers = {
+        "X-Request-Id": _header("Yours, or one made for this request"),
+        "RateLimit-Policy": _header("How many reads or writes the key may make in a second"),
+        "RateLimit": _header("How many of them are left"),
+    }
+    if route.status == HTTPStatus.CREATED:
+        headers["Location"] = _header("Its address")
     if route.idempotent:
-        headers["Location"] = _header("The payout's address")
         headers["Idempotent-Replayed"] = _header("true when the key was answered before")
     if "limit" in route.query.__struct_fields__:
         headers["Link"] = _header('The next page, rel="next" (RFC 8288)')

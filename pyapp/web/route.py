@@ -21,6 +21,7 @@ from pyapp import doors, keys
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
 from pyapp.web import decode
+from pyapp.web.limits import Limits
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 B = TypeVar("B", bound=msgspec.Struct)
@@ -60,7 +61,7 @@ class Route(Generic[Q, B]):
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         db: Pool = request.app.state.db
-        caller = await _authenticate(db, request)
+        caller = await _authenticate(db, request, writes=self.method != "GET")
         if self.scope not in caller.scopes:
             raise Problem("forbidden", f"The API key lacks the scope {self.scope}")
         key = decode.idempotency_key(request) if self.idempotent else ""
@@ -92,11 +93,16 @@ class Resource:
         await response(scope, receive, send)
 
 
-async def _authenticate(db: Pool, request: Request) -> doors.Caller:
+async def _authenticate(db: Pool, request: Request, *, writes: bool) -> doors.Caller:
     secret = decode.api_key(request)
-    caller = await doors.authenticate(db, hashlib.sha256(secret.encode()).digest())
+    key_hash = hashlib.sha256(secret.encode()).digest()
+    limits: Limits = request.app.state.limits
+    left = limits.take(key_hash, writes=writes)
+    caller = await doors.authenticate(db, key_hash)
+    limits.learn(key_hash, caller)
     if caller is None:
         raise Problem("unauthorized", headers=decode.CHALLENGE)
+    request.state.limits = left or limits.take(key_hash, writes=writes)
     request.state.key_prefix = caller.key_prefix
     request.state.merchant_id = caller.merchant_id
     return caller

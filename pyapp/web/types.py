@@ -12,6 +12,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from pyapp.keys import SCOPES, Scope
+
 T = TypeVar("T")
 
 _PRINTABLE = r"^[^\x00-\x1F\x7F-\x9F]+$"
@@ -81,6 +83,17 @@ Reason = Annotated[
         extra={"code": "argument_invalid"},
     ),
 ]
+KeyName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=_PRINTABLE,
+        description="What it is for",
+        examples=["web shop"],
+        extra={"code": "api_key_invalid"},
+    ),
+]
 Status = Literal["pending", "processing", "settled", "failed", "cancelled", "returned"]
 Kind = Literal["credit", "hold", "settle", "release", "return"]
 Minor = Annotated[int, Meta(description="Minor units of the currency", examples=[6000])]
@@ -114,6 +127,35 @@ class CancelPayout(Struct, frozen=True, forbid_unknown_fields=True):
     """Why; kept in the payout's history."""
 
     reason: Reason | None = None
+
+
+class CreateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the new key may do: no more than the key that makes it."""
+
+    scopes: Annotated[
+        list[Scope],
+        Meta(min_length=1, max_length=len(SCOPES), extra={"code": "api_key_invalid"}),
+    ]
+    name: KeyName | None = None
+    expires_at: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description="When it ends; by default when the key that makes it does",
+                extra={"code": "api_key_invalid"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+class RollApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long the old secret is valid still."""
+
+    overlap_seconds: Annotated[
+        int, Meta(ge=0, le=30 * 86400, examples=[3600], extra={"code": "api_key_invalid"})
+    ] = 86400
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -226,6 +268,29 @@ class BankAccount(Struct, frozen=True, kw_only=True):
     rail: Annotated[str, Meta(examples=["sandbox"])]
     archived_at: Time | None
     created_at: Time
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """Who may use the API in the merchant's name, and for what."""
+
+    id: UUID
+    prefix: Annotated[str, Meta(description="How the secret begins", examples=["pr_live_a1b2"])]
+    name: str | None
+    owner: Annotated[str | None, Meta(description="Who acts with it")]
+    scopes: list[Scope]
+    reads_per_second: int
+    writes_per_second: int
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Annotated[Time | None, Meta(description="To the minute")]
+    replaced_by: Annotated[UUID | None, Meta(description="The key that it was rolled to")]
+
+
+class NewApiKey(ApiKey, frozen=True, kw_only=True):
+    """A key with its secret, which is shown this once."""
+
+    secret: str
 
 
 class Balance(Struct, frozen=True, kw_only=True):

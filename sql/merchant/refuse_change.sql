@@ -63,6 +63,7 @@ WHEN (
     (new.key_hash, new.merchant_id, new.api_key_id, new.prefix, new.owner, new.scopes, new.created_at)
     IS DISTINCT FROM
     (old.key_hash, old.merchant_id, old.api_key_id, old.prefix, old.owner, old.scopes, old.created_at)
+    OR (old.replaced_by IS NOT NULL AND new.replaced_by IS DISTINCT FROM old.replaced_by)
 )
 EXECUTE FUNCTION merchant.refuse_change();
 

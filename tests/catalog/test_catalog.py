@@ -95,6 +95,7 @@ ABOUT_ALL = {
 NO_DOORS = {
     "actor",
     "answer_request",
+    "api_key_json",
     "bank_account_json",
     "ledger_entry_json",
     "payout_detail_json",

@@ -83,6 +83,36 @@ def test_a_key_is_shown_once_and_works(
     assert made["secret"] not in payrail("key", "list", merchant.merchant_id, "--json").out
 
 
+def test_a_key_is_rolled_with_overlap(
+    payrail: Payrail, merchant: Merchant, shared_database: Database
+) -> None:
+    made = payrail("key", "create", merchant.merchant_id, "--name", "shop", "--json").json
+    rolled = payrail("key", "roll", merchant.merchant_id, made["api_key_id"], "--json").json
+    assert (rolled["name"], rolled["secret"] != made["secret"]) == ("shop", True)
+    (old,) = [
+        key
+        for key in payrail("key", "list", merchant.merchant_id, "--json").json
+        if key["api_key_id"] == made["api_key_id"]
+    ]
+    assert old["replaced_by"] == rolled["api_key_id"]
+    assert old["expires_at"]
+    assert "(api_key_ended)" in payrail("key", "roll", merchant.merchant_id, old["prefix"]).error
+    with shared_database.connect("payrail_api") as api:
+        for key in (made, rolled):
+            digest = hashlib.sha256(key["secret"].encode()).digest()
+            query = "SELECT * FROM payrail.authenticate(p_key_hash => %s)"
+            assert api.execute(query, [digest]).fetchone()
+
+
+def test_how_often_a_key_may_be_used_can_be_set(payrail: Payrail, merchant: Merchant) -> None:
+    options = ("--reads", 50, "--json")
+    made = payrail("key", "create", merchant.merchant_id, *options).json
+    assert (made["reads_per_second"], made["writes_per_second"]) == (50, 1000)
+    options = ("--writes", 5, "--json")
+    limited = payrail("key", "limit", merchant.merchant_id, made["api_key_id"], *options).json
+    assert (limited["reads_per_second"], limited["writes_per_second"]) == (50, 5)
+
+
 def test_a_key_of_a_live_installation_says_so(
     payrail: Payrail, merchant: Merchant, shared_database: Database
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -205,6 +206,173 @@ def test_a_key_is_revoked_by_its_own_merchant_only(desk: Desk) -> None:
         desk.call("payrail_operator", "revoke_api_key", api_key_id=uuid4())
 
 
+# ----------------------------------------------------------------------------- keys made with keys
+
+
+def manager(desk: Desk, **arguments: object) -> UUID:
+    """Return a key that manages keys."""
+    given = {"scopes": ["read", "keys:write"], "owner": "asha", **arguments}
+    key: UUID = new_key(desk, fresh(), **given)["api_key_id"]
+    return key
+
+
+def by_key(
+    desk: Desk, by: UUID, secret: str, scopes: Sequence[str] = ("read",), **more: Any
+) -> DictRow:
+    (row,) = desk.call(
+        "payrail_api",
+        "create_api_key_by_key",
+        by=by,
+        key_hash=digest(secret),
+        prefix=secret[:12],
+        scopes=[*scopes],
+        **more,
+    )
+    return row
+
+
+def roll(desk: Desk, key: UUID, by: UUID | None = None, **more: Any) -> DictRow:
+    secret = fresh()
+    given = {"api_key_id": key, "key_hash": digest(secret), "prefix": secret[:12], **more}
+    if by is None:
+        (row,) = desk.call("payrail_operator", "roll_api_key", **given)
+    else:
+        (row,) = desk.call("payrail_api", "roll_api_key_by_key", by=by, **given)
+    return row
+
+
+def test_a_key_made_with_a_key_is_its_owners_and_as_limited(desk: Desk) -> None:
+    by = manager(desk, reads_per_second=5, writes_per_second=6, expires_at="2099-01-01 UTC")
+    secret = fresh()
+    made = by_key(desk, by, secret, name="shop")
+    assert (made["owner"], made["reads_per_second"], made["writes_per_second"]) == ("asha", 5, 6)
+    (own,) = [row for row in desk.table("api_keys") if row["api_key_id"] == by]
+    assert made["expires_at"] == own["expires_at"]
+    (row,) = authenticate(desk, secret)
+    assert row["scopes"] == ["read"]
+
+
+def test_a_key_makes_none_that_may_more_or_lasts_longer(desk: Desk) -> None:
+    by = manager(desk, expires_at="2099-01-01 UTC")
+    with desk.refused("PR505"):
+        by_key(desk, by, fresh(), ["read", "payouts:create"])
+    with desk.refused("PR505"):
+        by_key(desk, by, fresh(), expires_at="2099-01-02 UTC")
+    with desk.refused("PR505"):
+        by_key(desk, by, fresh(), expires_at="infinity")
+    with desk.refused("PR108"):
+        by_key(desk, by, fresh(), [])
+
+
+def test_only_a_valid_key_of_the_merchant_with_the_scope_manages_keys(desk: Desk) -> None:
+    other = desk.beside()
+    revoked, expired = manager(desk), manager(desk)
+    desk.call("payrail_operator", "revoke_api_key", api_key_id=revoked)
+    desk.sql(
+        "payrail_owner",
+        "UPDATE merchant.api_keys SET expires_at = now() WHERE api_key_id = %s",
+        [expired],
+    )
+    victim = manager(desk)
+    for by in (revoked, expired, manager(other), new_key(desk, fresh())["api_key_id"], uuid4()):
+        with desk.refused("PR505"):
+            by_key(desk, by, fresh())
+        with desk.refused("PR505"):
+            roll(desk, victim, by)
+        with desk.refused("PR505"):
+            desk.call("payrail_api", "revoke_api_key_by_key", by=by, api_key_id=victim)
+
+
+def test_a_key_is_rolled_once(desk: Desk) -> None:
+    secret = fresh()
+    old = new_key(desk, secret, name="shop", owner="asha", writes_per_second=9)
+    new = roll(desk, old["api_key_id"])
+    same = ("name", "owner", "scopes", "writes_per_second", "expires_at")
+    assert [new[name] for name in same] == [old[name] for name in same]
+    assert len(authenticate(desk, secret)) == 1
+    with desk.refused("PR212"):
+        roll(desk, old["api_key_id"])
+    roll(desk, new["api_key_id"])
+
+
+def test_rolling_never_makes_a_key_last_longer(desk: Desk) -> None:
+    secret = fresh()
+    old = new_key(desk, secret, expires_at="2099-01-01 UTC")
+    assert roll(desk, old["api_key_id"])["expires_at"] == old["expires_at"]
+    soon = new_key(desk, fresh(), expires_at="tomorrow")
+    roll(desk, soon["api_key_id"], overlap="30 days")
+    (row,) = [row for row in desk.table("api_keys") if row["api_key_id"] == soon["api_key_id"]]
+    assert row["expires_at"] == soon["expires_at"]
+
+
+def test_a_key_that_has_ended_is_not_rolled(desk: Desk) -> None:
+    key = api_key(desk)["api_key_id"]
+    desk.call("payrail_operator", "revoke_api_key", api_key_id=key)
+    with desk.refused("PR212"):
+        roll(desk, key)
+
+
+@pytest.mark.parametrize("overlap", ["-1 second", "30 days 1 second", None])
+def test_an_overlap_is_bounded(desk: Desk, overlap: str | None) -> None:
+    with desk.refused("PR108"):
+        roll(desk, api_key(desk)["api_key_id"], overlap=overlap)
+
+
+@pytest.mark.parametrize(
+    "greater",
+    [
+        {"owner": "ravi"},
+        {"owner": None},
+        {"scopes": ["read", "payouts:create"]},
+        {"expires_at": None},
+    ],
+)
+def test_nobody_gets_to_know_the_secret_of_a_greater_key(
+    desk: Desk, greater: dict[str, object]
+) -> None:
+    by = manager(desk, expires_at="2099-01-01 UTC")
+    same = {"owner": "asha", "scopes": ["read"], "expires_at": "2098-01-01 UTC"}
+    roll(desk, new_key(desk, fresh(), **same)["api_key_id"], by)
+    key = new_key(desk, fresh(), **{**same, **greater})["api_key_id"]
+    with desk.refused("PR505"):
+        roll(desk, key, by)
+
+
+def test_which_key_replaced_another_is_never_rewritten(desk: Desk) -> None:
+    roll(desk, api_key(desk)["api_key_id"])
+    with desk.refused("PR501"):
+        desk.sql(
+            "payrail_owner",
+            "UPDATE merchant.api_keys SET replaced_by = NULL WHERE merchant_id = %(merchant_id)s",
+        )
+
+
+def test_limits_are_an_operators_to_set(desk: Desk) -> None:
+    key = api_key(desk)["api_key_id"]
+    (row,) = desk.call(
+        *("payrail_operator", "limit_api_key"),
+        api_key_id=key,
+        reads_per_second=2,
+        writes_per_second=3,
+    )
+    assert (row["reads_per_second"], row["writes_per_second"]) == (2, 3)
+    for reads, writes in ((0, 1), (1, 0), (None, 1), (1, 1_000_001)):
+        with desk.refused("PR108"):
+            desk.call(
+                *("payrail_operator", "limit_api_key"),
+                api_key_id=key,
+                reads_per_second=reads,
+                writes_per_second=writes,
+            )
+    with desk.refused("PR404"):
+        desk.call(
+            *("payrail_operator", "limit_api_key"),
+            api_key_id=uuid4(),
+            reads_per_second=1,
+            writes_per_second=1,
+        )
+
+
 # ------------------------------------------------------------------------------------- merchants
 
 
@@ -248,6 +416,18 @@ def test_every_door_knows_only_merchants_that_exist(desk: Desk) -> None:
         ("payrail_operator", "archive_bank_account", {"bank_account_id": ACCOUNT}),
         ("payrail_operator", "create_api_key", {"key_hash": digest(fresh()), "prefix": "p"}),
         ("payrail_operator", "revoke_api_key", {"api_key_id": uuid4()}),
+        (
+            *("payrail_operator", "roll_api_key"),
+            {"api_key_id": uuid4(), "key_hash": digest(fresh()), "prefix": "p"},
+        ),
+        (
+            *("payrail_operator", "limit_api_key"),
+            {"api_key_id": uuid4(), "reads_per_second": 1, "writes_per_second": 1},
+        ),
+        (
+            *("payrail_api", "revoke_api_key_by_key"),
+            {"api_key_id": uuid4(), "by": uuid4()},
+        ),
     ]
     for role, door, arguments in calls:
         with desk.refused("PR401"):

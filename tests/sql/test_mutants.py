@@ -337,6 +337,40 @@ MUTANTS: Final = [
         (("k.key_hash = p_key_hash AND k.revoked_at IS NULL AND", "k.key_hash = p_key_hash AND"),),
     ),
     Mutant(
+        "a key grants what it lacks",
+        (keys.test_a_key_makes_none_that_may_more_or_lasts_longer,),
+        "payrail/create_api_key_by_key.sql",
+        (("IF NOT p_scopes <@ v_by.scopes OR ", "IF "),),
+    ),
+    Mutant(
+        "a key makes one of somebody else's",
+        (keys.test_a_key_made_with_a_key_is_its_owners_and_as_limited,),
+        "payrail/create_api_key_by_key.sql",
+        (("p_owner => v_by.owner", "p_owner => 'ravi'"),),
+    ),
+    Mutant(
+        "a revoked key manages keys",
+        (keys.test_only_a_valid_key_of_the_merchant_with_the_scope_manages_keys,),
+        "merchant/find_key_manager.sql",
+        (("        AND k.revoked_at IS NULL\n", ""),),
+    ),
+    Mutant(
+        "rolling tells another owner's secret",
+        (
+            partial(
+                keys.test_nobody_gets_to_know_the_secret_of_a_greater_key, greater={"owner": "ravi"}
+            ),
+        ),
+        "payrail/roll_api_key_by_key.sql",
+        (("            AND k.owner IS NOT DISTINCT FROM v_by.owner\n", ""),),
+    ),
+    Mutant(
+        "rolling makes a key last longer",
+        (keys.test_rolling_never_makes_a_key_last_longer,),
+        "payrail/roll_api_key.sql",
+        (("least(k.expires_at, v_until)", "v_until"),),
+    ),
+    Mutant(
         "money moves without a durable commit",
         (
             partial(

@@ -50,12 +50,16 @@ FUNCTIONS = {
     "payrail.payout_detail_json": READERS,
     "payrail.ledger_entry_json": READERS,
     "payrail.bank_account_json": READERS,
+    "payrail.api_key_json": READERS,
     "payrail.me_json": READERS,
     # merchants
     "payrail.authenticate": API,
     "payrail.create_payout": API | OPERATOR,
     "payrail.create_payouts": API | OPERATOR,
     "payrail.cancel_payout": API | OPERATOR,
+    "payrail.create_api_key_by_key": API,
+    "payrail.roll_api_key_by_key": API,
+    "payrail.revoke_api_key_by_key": API,
     # the dashboard
     "payrail.open_session": API,
     "payrail.resume_session": API,
@@ -85,7 +89,9 @@ FUNCTIONS = {
     # operators
     "payrail.create_merchant": OPERATOR,
     "payrail.create_api_key": OPERATOR,
+    "payrail.roll_api_key": OPERATOR,
     "payrail.revoke_api_key": OPERATOR,
+    "payrail.limit_api_key": OPERATOR,
     "payrail.add_bank_account": OPERATOR,
     "payrail.archive_bank_account": OPERATOR,
     "payrail.credit_merchant": OPERATOR,
@@ -118,6 +124,7 @@ FUNCTIONS = {
     "payrail.actor": NOBODY,
     "payrail.raise_effect": NOBODY,
     "merchant.lock_merchant": NOBODY,
+    "merchant.find_key_manager": NOBODY,
     "merchant.refuse_change": NOBODY,
     "payrail.answer_request": NOBODY,
     # what views call is called as whoever reads them
@@ -155,7 +162,7 @@ SELECTS = {
     "payrail.payout_history": READERS,
     "payrail.failure_codes": READERS,
     "payrail.events": READERS,
-    "payrail.api_keys": OPERATOR | AUDITOR,
+    "payrail.api_keys": READERS,
     "payrail.attempts": READERS,
     "payrail.evidence": READERS,
     "payrail.rails": READERS,

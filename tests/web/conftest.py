@@ -26,6 +26,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow
 from pytest_postgresql.janitor import DatabaseJanitor
 
+from pyapp.keys import DEFAULT
 from pyapp.settings import Settings
 from tests import servers
 from tests.conftest import Address, Database, new_merchant
@@ -130,25 +131,34 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture
 def new_client(web: Web, database: Database, operator: Connection) -> Iterator[NewClient]:
-    """Make a merchant with money, a bank account and a key; return a client that uses it."""
+    """Make a merchant with money, a bank account and a key, or a key beside another's."""
     clients: list[Client] = []
 
-    def make(*, balance: int = 1_000_000, scopes: Sequence[str] | None = None) -> Client:
-        merchant = new_merchant(database, balance)
-        secret = merchant.secret
-        if scopes is not None:
+    def make(
+        *,
+        balance: int = 1_000_000,
+        scopes: Sequence[str] | None = None,
+        beside: Client | None = None,
+        **options: object,
+    ) -> Client:
+        if beside is None:
+            merchant = new_merchant(database, balance)
+            merchant_id, secret = merchant.merchant_id, merchant.secret
+        else:
+            assert beside.merchant_id
+            merchant_id = beside.merchant_id
+        if beside or scopes is not None or options:
             secret = f"pr_test_{secrets.token_urlsafe(32)}"
-            operator.execute(
-                "SELECT payrail.create_api_key(p_merchant_id => %s, p_key_hash => %s,"
-                " p_prefix => %s, p_scopes => %s)",
-                [
-                    merchant.merchant_id,
-                    hashlib.sha256(secret.encode()).digest(),
-                    secret[:12],
-                    list(scopes),
-                ],
-            )
-        clients.append(Client(web.host, web.port, secret, merchant.merchant_id))
+            given = {
+                "merchant_id": merchant_id,
+                "key_hash": hashlib.sha256(secret.encode()).digest(),
+                "prefix": secret[:12],
+                "scopes": list(scopes or DEFAULT),
+                **options,
+            }
+            named = ", ".join(f"p_{name} => %({name})s" for name in given)
+            operator.execute(f"SELECT payrail.create_api_key({named})".encode(), given)
+        clients.append(Client(web.host, web.port, secret, merchant_id))
         return clients[-1]
 
     yield make

@@ -1,0 +1,85 @@
+"""How often an API key may be used, counted in this process.
+
+Each key has a bucket of reads and one of writes. A bucket holds what the key may do in a second,
+and fills up evenly (the generic cell rate algorithm of ITU-T I.371, which keeps one number). A key
+whose bucket is empty is refused before the database is asked whose it is. Several processes count
+apart, each of them the whole limit.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from pyapp.doors import Caller
+from pyapp.errors import Problem
+
+Headers = list[tuple[bytes, bytes]]
+
+_SECOND: Final = 10**9  # nanoseconds
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What is left of `quota` requests a second; times are nanoseconds of one clock."""
+
+    name: str
+    quota: int
+    full_at: int = 0
+
+    def take(self, now: int) -> Headers:
+        """Take one request out and say what is left; Problem rate_limited if there is none."""
+        each = _SECOND // self.quota
+        full_at = max(self.full_at, now) + each
+        left = (now + _SECOND - full_at) // each
+        policy = f'"{self.name}";q={self.quota};w=1'
+        if left < 0:
+            wait = -((now + _SECOND - full_at) // _SECOND)
+            headers = {"Retry-After": str(wait), "RateLimit-Policy": policy}
+            raise Problem("rate_limited", headers={**headers, "RateLimit": self._left(0)})
+        self.full_at = full_at
+        return [
+            (b"ratelimit-policy", policy.encode()),
+            (b"ratelimit", self._left(left).encode()),
+        ]
+
+    def _left(self, count: int) -> str:
+        return f'"{self.name}";r={count};t=1'
+
+
+@dataclass(slots=True)
+class Buckets:
+    """Those of one key."""
+
+    reads: Bucket
+    writes: Bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every key that has been used here, by the SHA-256 of its secret."""
+
+    clock: Callable[[], int] = time.monotonic_ns
+    keys: dict[bytes, Buckets] = field(default_factory=dict)
+
+    def take(self, key_hash: bytes, *, writes: bool) -> Headers | None:
+        """Take a request out of a key's bucket; None if the key has not been used here yet."""
+        found = self.keys.get(key_hash)
+        if found is None:
+            return None
+        return (found.writes if writes else found.reads).take(self.clock())
+
+    def learn(self, key_hash: bytes, caller: Caller | None) -> None:
+        """Note what the database says of a key now: its limits, or that it is not valid."""
+        if caller is None:
+            self.keys.pop(key_hash, None)
+            return
+        found = self.keys.get(key_hash)
+        if found is None:
+            found = self.keys[key_hash] = Buckets(Bucket("reads", 1), Bucket("writes", 1))
+        found.reads.quota = caller.reads_per_second
+        found.writes.quota = caller.writes_per_second
