@@ -140,6 +140,7 @@ async def _start(command: str, lifeline: int, settings: Settings, counter: int) 
             "PORT": str(settings.port),
             "PAYRAIL_HOME": str(settings.home),
             "CONSOLE": "1",
+            "WEBHOOK_LOOPBACK": "1",
             "SANDBOX_BANK_URL": settings.sandbox_bank_url or "",
             "SANDBOX_BANK_KEY": settings.sandbox_bank_key,
             "SANDBOX_BANK_SECRET": settings.sandbox_bank_secret,

@@ -8,7 +8,7 @@ Refusals arrive as psycopg errors with the door's SQLSTATE; see `errors`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -469,9 +469,304 @@ async def revoke_api_key_by_key(db: Pool, merchant_id: UUID, by: UUID, api_key_i
     )
 
 
+async def events(
+    db: Pool, merchant_id: UUID, *, limit: int, after: int | None = None, newest_first: bool = False
+) -> list[Item[int]]:
+    """Return events as JSON in commit order, from the one behind number `after` on."""
+    view = _NEWEST_EVENTS if newest_first else _EVENTS
+    return await _page(db, view, merchant_id, limit, after, {})
+
+
 async def instance(db: Pool) -> Instance | None:
     """Return what this database was made for; None if migrate never finished."""
     return _maybe(await _rows(db, Instance, "instance", "created_at"))
+
+
+# -------------------------------------------------------------------------------------- webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoint:
+    """Where a merchant wants to be told of events."""
+
+    merchant_id: UUID
+    endpoint_id: UUID
+    url: str
+    description: str | None
+    event_types: list[str]
+    status: str  # enabled | failing | disabled | archived
+    disabled_reason: str | None  # by_merchant | gone | failing
+    failures: int
+    failing_since: datetime | None
+    succeeded_at: datetime | None
+    previous_until: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """What an event may be."""
+
+    type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookTarget:
+    """An endpoint to which something is to be sent now."""
+
+    merchant_id: UUID
+    endpoint_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event that this worker may send, with the secrets to sign it with."""
+
+    claim: int
+    url: str
+    secrets: list[str] = field(repr=False)
+    seq: int
+    event_id: str
+    payout_id: UUID | None
+    body: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """What became of one attempt; fields in the order of payrail.delivery_result."""
+
+    seq: int
+    attempted_at: datetime
+    delivered: bool
+    response_status: int | None
+    took: timedelta
+    error: str | None
+    body_head: str | None
+    retry_after: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookWork:
+    """The webhook endpoints of one status, and what waits for them."""
+
+    status: str  # enabled | failing | disabled
+    endpoints: int
+    waiting: int
+    waiting_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCalls:
+    """Attempts to deliver webhooks in the last whole minute."""
+
+    attempts: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEndpoint:
+    """A webhook endpoint in use, of whichever merchant."""
+
+    merchant_id: UUID
+    merchant_name: str
+    endpoint_id: UUID
+    url: str
+    status: str
+    disabled_reason: str | None
+    failures: int
+    failing_since: datetime | None
+    succeeded_at: datetime | None
+    waiting: int
+    waiting_since: datetime | None
+
+
+async def event_types(db: Pool) -> list[EventType]:
+    """Return the types that an event may have."""
+    return await _rows(db, EventType, "event_types", "type")
+
+
+async def webhook_endpoints(
+    db: Pool, merchant_id: UUID, *, limit: int, after: UUID | None = None
+) -> list[Item[UUID]]:
+    """Return a merchant's webhook endpoints as JSON, newest first, archived ones too."""
+    return await _page(db, _ENDPOINTS, merchant_id, limit, after, {})
+
+
+async def webhook_endpoint(db: Pool, merchant_id: UUID, endpoint_id: UUID) -> str | None:
+    """Return one webhook endpoint as JSON."""
+    return await _detail(db, _ENDPOINTS, merchant_id, endpoint_id)
+
+
+async def webhook_deliveries(
+    db: Pool,
+    merchant_id: UUID,
+    endpoint_id: UUID,
+    *,
+    limit: int,
+    after: int | None = None,
+    filters: Mapping[str, object] | None = None,
+) -> list[Item[int]]:
+    """Return what was sent to an endpoint as JSON, newest event first; `filters`: status, seq."""
+    given = {**(filters or {}), "endpoint_id": endpoint_id}
+    return await _page(db, _DELIVERIES, merchant_id, limit, after, given)
+
+
+async def create_webhook_endpoint(
+    db: Pool,
+    merchant_id: UUID,
+    *,
+    url: str,
+    secret: str,
+    event_types: Sequence[str] = ("*",),
+    description: str | None = None,
+) -> str:
+    """Send events from now on to an address; the caller made the secret, and shows it once."""
+    return _one(
+        await _values(
+            *(db, str, "payrail.webhook_endpoint_json(door)", "create_webhook_endpoint"),
+            p_merchant_id=merchant_id,
+            p_url=url,
+            p_secret=secret,
+            p_event_types=list(event_types),
+            p_description=description,
+        )
+    )
+
+
+async def update_webhook_endpoint(
+    db: Pool,
+    merchant_id: UUID,
+    endpoint_id: UUID,
+    *,
+    url: str | None = None,
+    event_types: Sequence[str] | None = None,
+    description: str | None = None,
+    enabled: bool | None = None,
+) -> str:
+    """Change what is given; enabled again, an endpoint goes on where it stopped."""
+    return _one(
+        await _values(
+            *(db, str, "payrail.webhook_endpoint_json(door)", "update_webhook_endpoint"),
+            p_merchant_id=merchant_id,
+            p_endpoint_id=endpoint_id,
+            p_url=url,
+            p_event_types=None if event_types is None else list(event_types),
+            p_description=description,
+            p_enabled=enabled,
+        )
+    )
+
+
+async def roll_webhook_secret(
+    db: Pool, merchant_id: UUID, endpoint_id: UUID, *, secret: str, overlap: timedelta
+) -> str:
+    """Sign with a new secret, and for a while with the one before as well."""
+    return _one(
+        await _values(
+            *(db, str, "payrail.webhook_endpoint_json(door)", "roll_webhook_secret"),
+            p_merchant_id=merchant_id,
+            p_endpoint_id=endpoint_id,
+            p_secret=secret,
+            p_overlap=overlap,
+        )
+    )
+
+
+async def archive_webhook_endpoint(db: Pool, merchant_id: UUID, endpoint_id: UUID) -> str:
+    """Take an endpoint out of use for good."""
+    return _one(
+        await _values(
+            *(db, str, "payrail.webhook_endpoint_json(door)", "archive_webhook_endpoint"),
+            p_merchant_id=merchant_id,
+            p_endpoint_id=endpoint_id,
+        )
+    )
+
+
+async def send_test_event(
+    db: Pool, merchant_id: UUID, endpoint_id: UUID, *, actor: str | None = None
+) -> str:
+    """Send a test event to one endpoint; return the event as JSON."""
+    return _one(
+        await _values(
+            *(db, str, "payrail.event_json(door)", "send_test_event"),
+            p_merchant_id=merchant_id,
+            p_endpoint_id=endpoint_id,
+            p_actor=actor,
+        )
+    )
+
+
+async def replay_events(
+    db: Pool, merchant_id: UUID, endpoint_id: UUID, first: int, last: int
+) -> int:
+    """Send the events with these numbers to an endpoint again; return how many there are."""
+    return _one(
+        await _values(
+            *(db, int, "door", "replay_events"),
+            p_merchant_id=merchant_id,
+            p_endpoint_id=endpoint_id,
+            p_from=first,
+            p_to=last,
+        )
+    )
+
+
+async def due_endpoints(db: Pool) -> list[WebhookTarget]:
+    """Return endpoints to which something is to be sent now."""
+    return await _door(db, WebhookTarget, "due_endpoints")
+
+
+async def claim_deliveries(
+    db: Pool, merchant_id: UUID, endpoint_id: UUID, *, limit: int, lease: timedelta
+) -> list[Delivery]:
+    """Take what is to be sent to an endpoint for `lease`; nobody else gets it before it ends."""
+    return await _door(
+        *(db, Delivery, "claim_deliveries"),
+        p_merchant_id=merchant_id,
+        p_endpoint_id=endpoint_id,
+        p_limit=limit,
+        p_lease=lease,
+    )
+
+
+async def record_deliveries(
+    db: Pool,
+    merchant_id: UUID,
+    endpoint_id: UUID,
+    claim: int,
+    results: Sequence[DeliveryResult],
+    *,
+    actor: str | None = None,
+) -> str | None:
+    """Log what an endpoint said; return why it was disabled, if it was."""
+    return _maybe(
+        await _values(
+            *(db, str, "door", "record_deliveries"),
+            p_merchant_id=merchant_id,
+            p_endpoint_id=endpoint_id,
+            p_claim=claim,
+            p_results=_composites(results),
+            p_actor=actor,
+        )
+    )
+
+
+async def webhook_work(db: Pool) -> list[WebhookWork]:
+    """Return the webhook endpoints by status, and what waits for them."""
+    return await _door(db, WebhookWork, "webhook_work")
+
+
+async def webhook_calls(db: Pool) -> WebhookCalls:
+    """Return how many attempts to deliver there were in the last whole minute."""
+    return _one(await _door(db, WebhookCalls, "webhook_calls"))
+
+
+async def webhook_fleet(db: Pool, *, limit: int) -> list[FleetEndpoint]:
+    """Return the endpoints of all merchants: those in trouble first, then who waits longest."""
+    return await call(db, _FLEET, {"limit": limit}, class_row(FleetEndpoint))
 
 
 # ---------------------------------------------------------------------------------- the dashboard
@@ -1812,6 +2107,11 @@ _BANK_ACCOUNTS: Final = _View(
     "bank_accounts", "bank_account_id", "bank_account_json", newest_first=False
 )
 
+_EVENTS: Final = _View("events", "seq", "event_json", newest_first=False)
+_NEWEST_EVENTS: Final = _View("events", "seq", "event_json")
+_ENDPOINTS: Final = _View("webhook_endpoints", "endpoint_id", "webhook_endpoint_json")
+_DELIVERIES: Final = _View("webhook_deliveries", "seq", "webhook_delivery_json")
+
 _FILTERS: Final[Mapping[str, SQL]] = {
     "status": SQL("row.status = ANY (%(status)s)"),
     "kind": SQL("row.kind = ANY (%(kind)s)"),
@@ -1824,6 +2124,8 @@ _FILTERS: Final[Mapping[str, SQL]] = {
     "utr": SQL("row.utr = %(utr)s"),
     "bank_account_id": SQL("row.bank_account_id = %(bank_account_id)s"),
     "payout_id": SQL("row.payout_id = %(payout_id)s"),
+    "endpoint_id": SQL("row.endpoint_id = %(endpoint_id)s"),
+    "seq": SQL("row.seq = %(seq)s"),
 }
 
 
@@ -1901,6 +2203,12 @@ _ALL_CASES: Final = (
     SQL("SELECT {} FROM payrail.cases WHERE closed_at IS NULL OR %(closed)s ORDER BY case_id")
     .format(SQL(_columns(Case)))
     .as_bytes()
+)
+
+
+_FLEET: Final = (
+    SQL("SELECT {} FROM payrail.webhook_fleet").format(SQL(_columns(FleetEndpoint))).as_bytes()
+    + b" ORDER BY status = 'enabled', waiting_since, endpoint_id LIMIT %(limit)s"
 )
 
 
@@ -1983,7 +2291,7 @@ def _json(value: Mapping[str, Any] | None) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
 
-_Composite: TypeAlias = PayoutRequest | BankAnswer | Notice | ReportLine
+_Composite: TypeAlias = PayoutRequest | BankAnswer | Notice | ReportLine | DeliveryResult
 
 
 def _composites(items: Sequence[_Composite]) -> str:
@@ -1997,6 +2305,8 @@ def _fields(item: _Composite) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.6f} seconds"
     return msgspec.json.encode(value).decode() if isinstance(value, Mapping) else str(value)
 
 

@@ -58,6 +58,8 @@ _TABLE: Final = (
          "Use a code of the view payrail.failure_codes."),
     Code("argument_invalid", "PR111", 422, "An argument is not valid",
          "The detail names the argument."),
+    Code("webhook_endpoint_invalid", "PR131", 422, "The webhook endpoint is not valid",
+         "Check its address, event types, description and secret; errors names the field."),
     # What was sent contradicts what is.
     Code("illegal_transition", "PR201", 409, "The payout's status does not allow this",
          "Read the payout: the detail names its status. A final payout never changes."),
@@ -83,6 +85,10 @@ _TABLE: Final = (
          "Nothing was done. Confirm again after the time in the detail."),
     Code("api_key_ended", "PR212", 409, "The API key has ended or been rolled",
          "Roll the key in replaced_by, if there is one, or create another."),
+    Code("webhook_endpoint_exists", "PR231", 409, "There is a webhook endpoint at this address",
+         "One address is told of an event once. Change that endpoint, or archive it."),
+    Code("webhook_endpoints_full", "PR232", 409, "There are too many webhook endpoints",
+         "A merchant has at most 16. Archive one that is not needed."),
     # Money.
     Code("insufficient_funds", "PR301", 422, "The available balance is too low",
          "Add money, then create the payout again with a new Idempotency-Key."),
@@ -103,6 +109,8 @@ _TABLE: Final = (
          "Check the case's id; payrail.cases has them."),
     Code("proposal_not_found", "PR407", 404, "No such proposal is waiting",
          "It has been decided. Look at the case again."),
+    Code("webhook_endpoint_not_found", "PR431", 404, "There is no such webhook endpoint",
+         "Check the id: one that was archived can only be looked at."),
     # Not allowed, not even to a DBA.
     Code("append_only", "PR501", 403, "This record can only be appended to",
          "History never changes: correct it with a new entry through a door."),
@@ -132,6 +140,8 @@ _TABLE: Final = (
          "Use a key that has the scope named in the detail."),
     Code("not_found", None, 404, "There is nothing at this address",
          "Check the path against the API's description."),
+    Code("delivery_not_found", None, 404, "There is no such delivery",
+         "Check the number: what an endpoint did not ask for is not sent to it."),
     Code("method_not_allowed", None, 405, "The method is not allowed here",
          "Use one of the methods in the Allow header."),
     Code("payload_too_large", None, 413, "The body is too large",

@@ -58,6 +58,7 @@ class Settings:
     sandbox_callback_url: str | None = None
     sandbox_seed: int = 1
     bank_profiles: Path | None = None
+    webhook_loopback: bool = False
     log_level: str = "INFO"
     console: bool = False
 
@@ -118,6 +119,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         sandbox_callback_url=_url(environ, "SANDBOX_CALLBACK_URL", path=True),
         sandbox_seed=_integer(environ, "SANDBOX_SEED", 1, 0, 2**63 - 1),
         bank_profiles=_folder(environ, "BANK_PROFILES"),
+        webhook_loopback=environ.get("WEBHOOK_LOOPBACK", "") not in {"", "0"},
         log_level=_log_level(environ),
         console=environ.get("CONSOLE", "") not in {"", "0"},
     )

@@ -16,6 +16,10 @@ GRANT EXECUTE ON FUNCTION
     payrail.status_details,
     payrail.payout_json,
     payrail.payout_detail_json,
+    payrail.payout_at,
+    payrail.event_json,
+    payrail.webhook_endpoint_json,
+    payrail.webhook_delivery_json,
     payrail.ledger_entry_json,
     payrail.bank_account_json,
     payrail.api_key_json,
@@ -35,7 +39,11 @@ GRANT SELECT ON
     payrail.attempts,
     payrail.evidence,
     payrail.failure_codes,
-    payrail.events
+    payrail.events,
+    payrail.event_types,
+    payrail.webhook_endpoints,
+    payrail.webhook_deliveries,
+    payrail.webhook_attempts
 TO payrail_api, payrail_operator, payrail_auditor;
 
 -- merchants, through the API
@@ -48,6 +56,19 @@ GRANT EXECUTE ON FUNCTION
     payrail.roll_api_key_by_key,
     payrail.revoke_api_key_by_key
 TO payrail_api;
+
+-- webhooks
+GRANT EXECUTE ON FUNCTION
+    payrail.create_webhook_endpoint,
+    payrail.update_webhook_endpoint,
+    payrail.roll_webhook_secret,
+    payrail.archive_webhook_endpoint,
+    payrail.send_test_event,
+    payrail.replay_events
+TO payrail_api, payrail_operator;
+GRANT EXECUTE ON FUNCTION payrail.due_endpoints, payrail.claim_deliveries, payrail.record_deliveries TO payrail_worker;
+GRANT EXECUTE ON FUNCTION payrail.webhook_work, payrail.webhook_calls TO payrail_api, payrail_operator, payrail_auditor;
+GRANT SELECT ON payrail.webhook_fleet TO payrail_operator, payrail_auditor;
 
 -- merchants, through the dashboard
 GRANT EXECUTE ON FUNCTION

@@ -16,7 +16,9 @@ from procrastinate import App
 
 from pyapp import log
 from pyapp.database import Pool, open_pool
+from pyapp.jobs.deliver import Deliverer
 from pyapp.jobs.dispatch import Dispatcher
+from pyapp.jobs.post import open_post
 from pyapp.jobs.tasks import create_app
 from pyapp.rails.files import open_file_rails
 from pyapp.rails.rail import Rail
@@ -51,6 +53,8 @@ async def work(settings: Settings) -> None:
         dispatchers = [
             Dispatcher(db, {name: rail}, actor, stopping) for name, rail in rails.items()
         ]
+        post = await stack.enter_async_context(open_post(loopback=settings.webhook_loopback))
+        deliverer = Deliverer(db, post, actor, stopping)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
@@ -62,7 +66,9 @@ async def work(settings: Settings) -> None:
                 for (name, rail), dispatcher in zip(rails.items(), dispatchers, strict=True)
             ),
         ]
-        await asyncio.gather(stopping.wait(), *(sweep(each) for each in dispatchers))
+        await asyncio.gather(
+            stopping.wait(), deliver(deliverer), *(sweep(each) for each in dispatchers)
+        )
         log.event("worker stopping")
         for helper in helpers:
             helper.cancel()  # Procrastinate finishes its job first
@@ -70,6 +76,7 @@ async def work(settings: Settings) -> None:
         for dispatcher in dispatchers:
             await dispatcher.stop()
             await dispatcher.flush()
+        await deliverer.stop()
     log.event("worker stopped")
 
 
@@ -109,6 +116,17 @@ async def hear(app: App, stopping: asyncio.Event) -> None:
         finally:
             await app.close_async()
         await asyncio.sleep(_RECONNECT)
+
+
+async def deliver(deliverer: Deliverer) -> None:
+    """Look for webhooks to send every second."""
+    while not deliverer.stopping.is_set():
+        try:
+            await deliverer.look()
+        except psycopg.Error as exc:
+            log.event("database away", level=logging.WARNING, error=repr(exc))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(deliverer.stopping.wait(), SWEEP)
 
 
 async def sweep(dispatcher: Dispatcher) -> None:

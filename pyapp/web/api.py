@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -12,11 +13,12 @@ import msgspec
 from msgspec import UnsetType
 from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from pyapp import doors, keys
 from pyapp.errors import FieldError, Problem
 from pyapp.web import decode
+from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
     ApiKey,
@@ -25,6 +27,8 @@ from pyapp.web.types import (
     CreateApiKey,
     CreatePayout,
     Empty,
+    Event,
+    Events,
     LedgerEntry,
     LedgerQuery,
     Listing,
@@ -35,9 +39,13 @@ from pyapp.web.types import (
     PayoutDetail,
     PayoutQuery,
     RollApiKey,
+    StreamQuery,
 )
 
 Key = TypeVar("Key")
+
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_BEYOND: Final = 2**62  # more events than there ever are
 
 
 async def me(call: Call[Empty, Empty]) -> Response:
@@ -98,6 +106,39 @@ async def cancel_payout(call: Call[Empty, CancelPayout]) -> Response:
         actor=call.caller.key_prefix,
     )
     return _json(body)
+
+
+async def list_events(call: Call[Page, Empty]) -> Response:
+    """List events in commit order; whoever has read them all goes on from the last cursor."""
+    after = decode.read_cursor(call.query.cursor, int) or 0
+    limit = call.query.limit
+    found = await doors.events(call.db, call.caller.merchant_id, limit=limit + 1, after=after)
+    items = found[:limit]
+    cursor = decode.write_cursor(items[-1].key if items else after)
+    more = len(found) > limit
+    data = ",".join(item.body for item in items)
+    body = f'{{"data":[{data}],"has_more":{str(more).lower()},"next_cursor":"{cursor}"}}'
+    return _json(body, headers=_link(call, cursor) if more else None)
+
+
+async def stream_events(call: Call[StreamQuery, Empty]) -> Response:
+    """Stream events as they happen, after Last-Event-ID, the cursor, or from now on."""
+    merchant_id = call.caller.merchant_id
+    given = call.request.headers.get("last-event-id")
+    after = decode.read_cursor(call.query.cursor, int) if given is None else _number(given)
+    if after is None:
+        (now,) = await doors.changes(call.db, [doors.Seen(merchant_id, _BEYOND, _BEYOND)])
+        after = now.event_seq
+    hub: Hub = call.request.app.state.hub
+    return StreamingResponse(
+        hub.events(call.db, merchant_id, after), media_type="text/event-stream"
+    )
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise Problem("invalid_request", "Last-Event-ID is not the number of an event")
+    return int(text)
 
 
 async def list_bank_accounts(call: Call[Page, Empty]) -> Response:
@@ -253,12 +294,14 @@ def _page(call: Call[Any, Empty], items: list[doors.Item[Key]]) -> Response:
     if len(items) <= limit:
         return _json(f'{{"data":[{data}],"has_more":false,"next_cursor":null}}')
     cursor = decode.write_cursor(items[limit - 1].key)
+    body = f'{{"data":[{data}],"has_more":true,"next_cursor":"{cursor}"}}'
+    return _json(body, headers=_link(call, cursor))
+
+
+def _link(call: Call[Any, Empty], cursor: str) -> dict[str, str]:
     given = call.request.query_params.multi_items()
     address = urlencode([*(pair for pair in given if pair[0] != "cursor"), ("cursor", cursor)])
-    return _json(
-        f'{{"data":[{data}],"has_more":true,"next_cursor":"{cursor}"}}',
-        headers={"Link": f'<{call.request.url.path}/?{address}>; rel="next"'},
-    )
+    return {"Link": f'<{call.request.url.path}/?{address}>; rel="next"'}
 
 
 ROUTES: Final[tuple[Route[Any, Any], ...]] = (
@@ -337,6 +380,27 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         body=CancelPayout,
         response=Payout,
         errors=("payout_not_found", "illegal_transition", "argument_invalid"),
+    ),
+    Route(
+        method="GET",
+        path="/events/",
+        scope="read",
+        summary="What happened, oldest first, without gaps",
+        handler=list_events,
+        query=Page,
+        body=Empty,
+        response=Events,
+    ),
+    Route(
+        method="GET",
+        path="/events/stream/",
+        scope="read",
+        summary="What happens, as server-sent events",
+        handler=stream_events,
+        query=StreamQuery,
+        body=Empty,
+        response=Event,
+        described=False,
     ),
     Route(
         method="GET",

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -22,13 +22,16 @@ from uuid import UUID
 import psycopg
 
 from pyapp import doors, log
-from pyapp.database import Pool
+from pyapp.database import Pool, turn
 
 _TICK: Final = 0.5  # seconds
 _REST: Final = 60  # times as long as rendering the last news took: requests come first
 _PATIENCE: Final = 2.0
 _HEARTBEAT: Final = 15.0
+_HERE: Final = b": still here\n\n"
 _BACKLOG: Final = 16  # messages that a reader may be behind
+_PAGE: Final = 100  # events read at a time
+_LIFE: Final = 900.0  # seconds that a stream of events lasts
 
 Reader = asyncio.Queue["bytes | None"]
 
@@ -63,27 +66,47 @@ class Hub:
 
     async def stream(self, db: Pool, seen: doors.Seen) -> AsyncIterator[bytes]:
         """Yield server-sent events of one merchant from what was seen on."""
-        reader: Reader = asyncio.Queue(_BACKLOG)
-        self._readers[seen.merchant_id].add(reader)
-        try:
+        with self._reading(seen.merchant_id) as reader:
             yield b"retry: 1000\n\n"
             for change in await doors.changes(db, [seen]):
                 self._seen.setdefault(seen.merchant_id, _after(change))
                 yield self.render(change)
             self._seen.setdefault(seen.merchant_id, seen)
-            while True:
-                try:
-                    message = await asyncio.wait_for(reader.get(), _HEARTBEAT)
-                except TimeoutError:
-                    message = b": still here\n\n"
+            while (message := await _next(reader)) is not None:
+                yield message
+
+    async def events(self, db: Pool, merchant_id: UUID, after: int) -> AsyncIterator[bytes]:
+        """Yield every event after a number, for a quarter of an hour: then its key counts again."""
+        ends = time.monotonic() + _LIFE
+        with self._reading(merchant_id) as reader:
+            self._seen.setdefault(merchant_id, doors.Seen(merchant_id, after))
+            yield b"retry: 1000\n\n"
+            while time.monotonic() < ends:
+                async with turn(merchant_id):
+                    found = await doors.events(db, merchant_id, limit=_PAGE, after=after)
+                for event in found:
+                    yield b"id: %d\ndata: %s\n\n" % (event.key, event.body.encode())
+                    after = event.key
+                if found:
+                    continue
+                message = await _next(reader)  # news for pages: here it says that there is some
                 if message is None:
                     return
-                yield message
+                if message == _HERE:
+                    yield message
+
+    @contextlib.contextmanager
+    def _reading(self, merchant_id: UUID) -> Iterator[Reader]:
+        """Hear what is new of a merchant until the end of the block."""
+        reader: Reader = asyncio.Queue(_BACKLOG)
+        self._readers[merchant_id].add(reader)
+        try:
+            yield reader
         finally:
-            self._readers[seen.merchant_id].discard(reader)
-            if not self._readers[seen.merchant_id]:
-                del self._readers[seen.merchant_id]
-                self._seen.pop(seen.merchant_id, None)
+            self._readers[merchant_id].discard(reader)
+            if not self._readers[merchant_id]:
+                del self._readers[merchant_id]
+                self._seen.pop(merchant_id, None)
 
     async def _look(self, db: Pool) -> None:
         took = 0.0
@@ -113,6 +136,14 @@ class Hub:
 
 def _after(change: doors.Change) -> doors.Seen:
     return doors.Seen(change.merchant_id, change.event_seq, change.entry_seq)
+
+
+async def _next(reader: Reader) -> bytes | None:
+    """Return the next message, or a sign of life when there is none for a while."""
+    try:
+        return await asyncio.wait_for(reader.get(), _HEARTBEAT)
+    except TimeoutError:
+        return _HERE
 
 
 def _put(reader: Reader, message: bytes | None) -> None:

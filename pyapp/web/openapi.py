@@ -21,6 +21,8 @@ from pyapp.web.types import (
     CreateApiKey,
     CreatePayout,
     Empty,
+    Event,
+    Events,
     LedgerEntry,
     Me,
     NewApiKey,
@@ -97,6 +99,14 @@ _API_KEY: Final[dict[str, Any]] = {
     "last_used_at": None,
     "replaced_by": None,
 }
+_EVENT: Final[dict[str, Any]] = {
+    "id": "evt_019a2f4e000070008000000000000003_17",
+    "type": "payout.created",
+    "timestamp": "2026-01-31T12:00:00.000000Z",
+    "number": 17,
+    "sequence": 1,
+    "data": _PAYOUT,
+}
 EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     CreatePayout: {"amount_paise": 6000, "bank_account_id": "demo-bank-account"},
     CancelPayout: {"reason": "ordered twice"},
@@ -114,6 +124,8 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
             }
         ]
     },
+    Event: _EVENT,
+    Events: {"data": [_EVENT], "has_more": False, "next_cursor": "MTc"},
     LedgerEntry: {
         "currency": "INR",
         "seq": 2,
@@ -155,7 +167,7 @@ def document(routes: Iterable[Route[Any, Any]]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the routes."""
     schemas: dict[str, Any] = {}
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-    for route in routes:
+    for route in filter(lambda one: one.described, routes):
         paths[PREFIX + route.path][route.method.lower()] = _operation(route, schemas)
     schemas["CreatePayout"]["oneOf"] = _ONE_AMOUNT
     return {

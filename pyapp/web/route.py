@@ -57,6 +57,7 @@ class Route(Generic[Q, B]):
     idempotent: bool = False  # an Idempotency-Key is required
     errors: tuple[str, ...] = ()  # codes beyond those that every route has
     rejections: tuple[str, ...] = ()  # codes answered with 422 and stored with the key
+    described: bool = True  # in the OpenAPI document, which has no words for a stream
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""

@@ -7,7 +7,7 @@ their types here document them, and a test holds the two together.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -191,6 +191,12 @@ class LedgerQuery(Page, frozen=True, kw_only=True):
     created_before: Until | None = None
 
 
+class StreamQuery(Struct, frozen=True, kw_only=True):
+    """Where a stream begins; the header Last-Event-ID comes first."""
+
+    cursor: Annotated[str, Meta(max_length=512)] | None = None
+
+
 # -------------------------------------------------------------------------------------- responses
 
 
@@ -240,6 +246,25 @@ class PayoutDetail(Payout, frozen=True, kw_only=True):
     """A payout with all that happened to it, oldest first."""
 
     history: list[Change]
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """Something that happened; the body of a webhook is the same."""
+
+    id: Annotated[str, Meta(description="The webhook-id; the same however often it is sent")]
+    type: Annotated[str, Meta(examples=["payout.settled"])]
+    timestamp: Time
+    number: Annotated[int, Meta(description="Counts your events, without gaps")]
+    sequence: Annotated[int | None, Meta(description="Counts the events of one payout")]
+    data: Annotated[dict[str, Any], Meta(description="The payout as it was then, or what else")]
+
+
+class Events(Struct, frozen=True, kw_only=True):
+    """One page, oldest first; `next_cursor` is also where to go on when there is no more."""
+
+    data: list[Event]
+    has_more: bool
+    next_cursor: str
 
 
 class LedgerEntry(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ SELECT
     e.actor,
     e.reason,
     e.created_at
-FROM webhook.events e;
+FROM webhook.events e
+WHERE e.payout_id IS NOT NULL;
 
 COMMENT ON VIEW payout.history IS 'Every change of a payout''s status: from, to, who, why, when.';

@@ -1,4 +1,4 @@
--- Promises: money that arrived for a merchant is available, once per reference: repeated, the first entry again.
+-- Promises: money that arrived for a merchant is available, and an event says so, once per reference: repeated, the first entry again.
 -- Lock: the merchant's.
 -- Raises: PR101, PR102, PR104, PR203 the reference was used for another sum, PR302 the balance would pass 10^18,
 -- PR401, PR901, PR902.
@@ -42,6 +42,16 @@ BEGIN
         INSERT INTO ledger.entries (merchant_id, currency, kind, amount, reference)
         VALUES (p_merchant_id, p_currency, 'credit', p_amount, p_reference)
         RETURNING * INTO v_entry;
+        PERFORM webhook.add_event(
+            p_merchant_id,
+            'balance.credited',
+            (
+                SELECT payrail.ledger_entry_json(e)
+                FROM payrail.ledger_entries e
+                WHERE e.merchant_id = p_merchant_id AND e.currency = v_entry.currency AND e.seq = v_entry.seq
+            ),
+            payrail.actor(NULL)
+        );
     ELSIF (v_entry.amount, v_entry.currency) <> (p_amount, p_currency) THEN
         RAISE EXCEPTION 'this reference was used for another sum'
             USING ERRCODE = 'PR203', DETAIL = json_build_object(

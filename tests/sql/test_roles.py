@@ -48,6 +48,10 @@ FUNCTIONS = {
     "payrail.status_details": READERS,
     "payrail.payout_json": READERS,
     "payrail.payout_detail_json": READERS,
+    "payrail.payout_at": READERS,
+    "payrail.event_json": READERS,
+    "payrail.webhook_endpoint_json": READERS,
+    "payrail.webhook_delivery_json": READERS,
     "payrail.ledger_entry_json": READERS,
     "payrail.bank_account_json": READERS,
     "payrail.api_key_json": READERS,
@@ -60,6 +64,19 @@ FUNCTIONS = {
     "payrail.create_api_key_by_key": API,
     "payrail.roll_api_key_by_key": API,
     "payrail.revoke_api_key_by_key": API,
+    # webhooks
+    "payrail.create_webhook_endpoint": API | OPERATOR,
+    "payrail.update_webhook_endpoint": API | OPERATOR,
+    "payrail.roll_webhook_secret": API | OPERATOR,
+    "payrail.archive_webhook_endpoint": API | OPERATOR,
+    "payrail.send_test_event": API | OPERATOR,
+    "payrail.replay_events": API | OPERATOR,
+    "payrail.due_endpoints": WORKER,
+    "payrail.claim_deliveries": WORKER,
+    "payrail.record_deliveries": WORKER,
+    "payrail.webhook_work": READERS,
+    "payrail.webhook_calls": READERS,
+    "payrail.webhook_field_problem": NOBODY,
     # the dashboard
     "payrail.open_session": API,
     "payrail.resume_session": API,
@@ -126,6 +143,9 @@ FUNCTIONS = {
     "merchant.lock_merchant": NOBODY,
     "merchant.find_key_manager": NOBODY,
     "merchant.refuse_change": NOBODY,
+    "webhook.add_event": NOBODY,
+    "webhook.wants": NOBODY,
+    "webhook.lock_endpoint": NOBODY,
     "payrail.answer_request": NOBODY,
     # what views call is called as whoever reads them
     "ledger.entry_hash": AUDITOR,
@@ -163,6 +183,11 @@ SELECTS = {
     "payrail.failure_codes": READERS,
     "payrail.events": READERS,
     "payrail.api_keys": READERS,
+    "payrail.event_types": READERS,
+    "payrail.webhook_endpoints": READERS,
+    "payrail.webhook_deliveries": READERS,
+    "payrail.webhook_attempts": READERS,
+    "payrail.webhook_fleet": OPERATOR | AUDITOR,
     "payrail.attempts": READERS,
     "payrail.evidence": READERS,
     "payrail.rails": READERS,
@@ -202,6 +227,10 @@ SELECTS = {
     "ledger.entries": NOBODY,
     "ledger.kinds": NOBODY,
     "webhook.events": NOBODY,
+    "webhook.event_types": NOBODY,
+    "webhook.endpoints": NOBODY,
+    "webhook.deliveries": NOBODY,
+    "webhook.attempts": NOBODY,
     "payout.transitions": NOBODY,
     "payout.failure_codes": NOBODY,
     "payout.payouts": NOBODY,
@@ -650,7 +679,7 @@ UNSAFE = [
 def test_the_money_doors_are_all_here() -> None:
     moving = {name.removeprefix("payrail.") for name in FUNCTIONS if "payout" in name}
     inside = {"payout_json", "payout_detail_json", "daily_payouts", "open_payouts"}
-    inside |= {"find_payouts", "troubled_payouts"}
+    inside |= {"find_payouts", "troubled_payouts", "payout_at"}
     assert {*DOORS} == {n for n in moving if "." not in n} - inside | {
         "credit_merchant",
         "record_answers",
