@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, Literal
@@ -11,6 +13,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, ViewportSize
 
+from pyapp.keys import SCOPES
 from tests.browser.conftest import Windows
 from tests.conftest import Database
 from tests.desk import STATUSES, Desk
@@ -37,7 +40,24 @@ def busy(database: Database) -> Iterator[Desk]:
             ifsc="HDFC0000001",
         )
         desk.create("wide", 1, reference=LONG, metadata={"order": LONG, "k" * 40: "v"})
+        desk.secret = key_of_all(desk)
         yield desk
+
+
+def key_of_all(desk: Desk) -> str:
+    """Return the secret of a key that may do everything, so that its pages have every form."""
+    secret = secrets.token_urlsafe()
+    desk.call(
+        "payrail_operator",
+        "create_api_key",
+        key_hash=hashlib.sha256(secret.encode()).digest(),
+        prefix=secret[:12],
+        name=LONG[:200],
+        scopes=[*SCOPES],
+        owner="w" * 64,
+        expires_at="2099-01-31 UTC",
+    )
+    return secret
 
 
 def paths(desk: Desk) -> list[str]:
@@ -45,6 +65,7 @@ def paths(desk: Desk) -> list[str]:
     rows = {row["status"]: row["payout_id"] for row in desk.table("payouts")}
     payouts = [f"/payouts/{rows[status]}" for status in ("pending", "returned")]
     lists = ["/payouts", "/payouts?status=settled&q=no", "/ledger", "/bank-accounts"]
+    lists += ["/keys", *(f"/keys/{key['api_key_id']}" for key in desk.table("api_keys"))]
     return ["/", *lists, "/payouts/new", "/sign-in", "/payouts/nope", *payouts]
 
 

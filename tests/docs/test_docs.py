@@ -6,6 +6,7 @@ What a fenced block means here:
   in the Makefile, the services in docker-compose.yml, and the arguments are understood.
 - `sql` that begins with a file's name is an excerpt of that file; `-- …` is where lines are left
   out. Any other `sql` is typed into psql as payrail_operator, in one session per page.
+- `python` is a program that is run.
 - `text` or `json` after such a block is the answer. UUIDs, times and widths of columns may differ,
   and `…` is anything. Without one, the block must succeed.
 - `ini` is what goes into .env.
@@ -44,6 +45,7 @@ PAGES: Final = {
 }
 ADDRESS: Final = "http://127.0.0.1:8000"
 BANK: Final = "http://127.0.0.1:8002"
+RUN: Final = {"bash", "sql", "python"}
 PATIENCE: Final = 60  # seconds for one block
 
 UUID: Final = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
@@ -74,14 +76,14 @@ def fenced(page: str) -> list[Block]:
         for match in re.finditer(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
     ]
     for block, after in pairwise(found):
-        if block.language in {"bash", "sql"} and after.language in {"text", "json"}:
+        if block.language in RUN and after.language in {"text", "json"}:
             block.answer = after
     return found
 
 
 BLOCKS: Final = [block for page in PAGES for block in fenced(page)]
 EXCERPTS: Final = [b for b in BLOCKS if EXCERPT.match(b.text)]
-TYPED: Final = [b for b in BLOCKS if b.language in {"bash", "sql"} and b not in EXCERPTS]
+TYPED: Final = [b for b in BLOCKS if b.language in RUN and b not in EXCERPTS]
 
 
 # ---------------------------------------------------------------------------------- typing it in
@@ -101,6 +103,8 @@ class Desk:
         """Type a block in, and compare what comes out."""
         if block.language == "sql":
             said = self.ask(block.text)
+        elif block.language == "python":
+            said = self.shell(shlex.join([sys.executable, "-c", block.text]))
         else:
             said = "".join(self.command(line) for line in commands(block))
         compare(block, said)

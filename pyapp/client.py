@@ -1,0 +1,430 @@
+"""A client of the API, for programs that pay: `Client`, and `AsyncClient` for asyncio.
+
+    with Client("https://pay.example", "pr_live_…") as payrail:
+        payout = payrail.create_payout(bank_account_id="asha", amount_paise=60_00)
+
+Answers are the types of the API's description. A request that may safely be sent again is, with
+growing pauses or after `Retry-After`: what only reads, what says the same when repeated, and a
+payout, since it has an idempotency key. What the API refuses is an `ApiError`; when there was no
+answer to the last try it is a `LostError`, and nobody knows yet whether the request was carried
+out: send it again with the idempotency key that the error has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, Required, Self, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+
+from pyapp.errors import FieldError, ProblemDocument
+from pyapp.keys import Scope
+from pyapp.web.types import (
+    ApiKey,
+    BankAccount,
+    Kind,
+    LedgerEntry,
+    Listing,
+    Me,
+    NewApiKey,
+    Payout,
+    PayoutDetail,
+    Status,
+)
+
+T = TypeVar("T")
+
+_PREFIX: Final = "/api/v1"
+_PAGE: Final = 100  # the most that a list gives at once
+_LONGEST: Final = 30.0  # seconds between two tries
+_OVERLOADED: Final = 429
+_FAILED: Final = 500
+
+
+class ApiError(Exception):
+    """What the API refused; dispatch on `code`, which docs/errors.md lists."""
+
+    def __init__(self, problem: ProblemDocument, idempotency_key: str | None) -> None:
+        self.status = problem.status
+        self.code = problem.code
+        self.detail = problem.detail
+        self.retryable = problem.retryable
+        self.request_id = problem.request_id
+        self.errors: list[FieldError] = problem.errors
+        self.idempotency_key = idempotency_key
+        super().__init__(f"{problem.code}: {problem.detail}")
+
+
+class LostError(Exception):
+    """There was no answer that can be read, so the request may have been carried out."""
+
+    def __init__(self, what: str, idempotency_key: str | None) -> None:
+        self.idempotency_key = idempotency_key
+        again = f"; send it again with idempotency_key={idempotency_key!r}"
+        super().__init__(what + (again if idempotency_key else ""))
+
+
+class NewPayout(TypedDict, total=False):
+    """A payout: `amount_paise`, or `amount` in minor units and `currency`."""
+
+    bank_account_id: Required[str]
+    amount_paise: int
+    amount: int
+    currency: str
+    reference: str | None
+    metadata: Mapping[str, str] | None
+
+
+class PayoutFilters(TypedDict, total=False):
+    """Which payouts; all of them must hold. Amounts are minor units."""
+
+    status: list[Status]
+    created_after: datetime  # inclusive
+    created_before: datetime  # exclusive
+    amount_min: int
+    amount_max: int
+    currency: str
+    reference: str
+    utr: str
+    bank_account_id: str
+
+
+class LedgerFilters(TypedDict, total=False):
+    """Which entries; all of them must hold. `currency` is INR unless it is given."""
+
+    currency: str
+    kind: list[Kind]
+    payout_id: UUID
+    created_after: datetime  # inclusive
+    created_before: datetime  # exclusive
+
+
+class NewKey(TypedDict, total=False):
+    """An API key that can do no more than the client's own."""
+
+    scopes: Required[list[Scope]]
+    name: str | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask(Generic[T]):
+    """One request, and what a good answer is."""
+
+    method: str
+    path: str
+    kind: type[T]
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+    repeatable: bool = True  # carried out twice it does what it does once
+
+    def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        headers = {} if self.idempotency_key is None else {"Idempotency-Key": self.idempotency_key}
+        content = None
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = msgspec.json.encode(self.body)
+        return http.build_request(
+            self.method,
+            _PREFIX + self.path,
+            params=msgspec.to_builtins(self.query),
+            content=content,
+            headers=headers,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def _get(path: str, kind: type[T], query: Mapping[str, Any] | None = None) -> _Ask[T]:
+    return _Ask("GET", path, kind, query or {})
+
+
+def _post(
+    path: str, kind: type[T], body: Mapping[str, Any] | None = None, *, repeatable: bool = True
+) -> _Ask[T]:
+    return _Ask("POST", path, kind, body=body, repeatable=repeatable)
+
+
+def _create_payout(body: NewPayout, idempotency_key: str | None) -> _Ask[Payout]:
+    key = idempotency_key or str(uuid4())
+    return _Ask("POST", "/payouts/", Payout, body=body, idempotency_key=key)
+
+
+def _page(ask: _Ask[T], cursor: str | None) -> _Ask[Listing[T]]:
+    """Return the request for one page of a list of what `ask` is of."""
+    query = {"limit": _PAGE, **ask.query, **({} if cursor is None else {"cursor": cursor})}
+    kind: Any = Listing[ask.kind]  # type: ignore[name-defined]
+    return _Ask("GET", ask.path, kind, query)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """How often a request is sent, and how long to wait between two tries."""
+
+    tries: int
+    first_pause: float  # seconds; doubled from try to try
+
+    def after(self, ask: _Ask[Any], answer: httpx.Response | httpx.TransportError, n: int) -> float:
+        """Return how long to wait before the next try; raise if the n-th was the last."""
+        pause = min(self.first_pause * 2.0 ** (n - 1), _LONGEST) * random.uniform(0.5, 1)  # noqa: S311
+        if isinstance(answer, httpx.TransportError):
+            unsent = isinstance(
+                answer, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+            )
+            if n < self.tries and (ask.repeatable or unsent):
+                return pause
+            what = f"{ask}: {type(answer).__name__}: {answer}"
+            raise LostError(what, ask.idempotency_key) from answer
+        problem = _problem(answer)
+        again = problem.retryable if problem else answer.status_code >= _FAILED
+        again = again and (ask.repeatable or answer.status_code == _OVERLOADED)
+        given = answer.headers.get("retry-after", "")
+        told = float(given) if given.isascii() and given.isdigit() else 0.0
+        if n < self.tries and again and told <= _LONGEST:
+            return max(pause, told)
+        if problem is None:
+            what = f"{ask}: answered {answer.status_code}"
+            raise LostError(what, ask.idempotency_key)
+        raise ApiError(problem, ask.idempotency_key)
+
+
+def _problem(answer: httpx.Response) -> ProblemDocument | None:
+    """Return what an answer refuses; None if it isn't the API's own, but a proxy's."""
+    try:
+        return msgspec.json.decode(answer.content, type=ProblemDocument)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _options(url: str, key: str, timeout: float) -> dict[str, Any]:
+    return {
+        "base_url": url,
+        "headers": {"Authorization": f"Api-Key {key}", "Accept": "application/json"},
+        "timeout": timeout,
+    }
+
+
+class Client:
+    """The API for one key. Close it, or use it in a `with` block; threads may share it."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 10.0,
+        tries: int = 5,
+        first_pause: float = 0.5,
+    ) -> None:
+        """`timeout` and `first_pause` are seconds; `tries` counts the first one."""
+        self._http = httpx.Client(**_options(url, key, timeout))
+        self._patience = _Patience(tries, first_pause)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def me(self) -> Me:
+        """Return the merchant whose key it is, and its balances."""
+        return self._send(_get("/me/", Me))
+
+    def ledger(self, **filters: Unpack[LedgerFilters]) -> Iterator[LedgerEntry]:
+        """Return the ledger entries of one currency, newest first."""
+        return self._all(_get("/ledger/", LedgerEntry, filters))
+
+    def payouts(self, **filters: Unpack[PayoutFilters]) -> Iterator[Payout]:
+        """Return payouts, newest first."""
+        return self._all(_get("/payouts/", Payout, filters))
+
+    def payout(self, payout_id: UUID) -> PayoutDetail:
+        """Return one payout with its history."""
+        return self._send(_get(f"/payouts/{payout_id}/", PayoutDetail))
+
+    def create_payout(
+        self, *, idempotency_key: str | None = None, **body: Unpack[NewPayout]
+    ) -> Payout:
+        """Create a payout, once per `idempotency_key`: a new one unless it is given."""
+        return self._send(_create_payout(body, idempotency_key))
+
+    def cancel_payout(self, payout_id: UUID, *, reason: str | None = None) -> Payout:
+        """Cancel a payout that no worker has taken yet."""
+        return self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
+
+    def bank_accounts(self) -> Iterator[BankAccount]:
+        """Return bank accounts, by id."""
+        return self._all(_get("/bank_accounts/", BankAccount))
+
+    def bank_account(self, bank_account_id: str) -> BankAccount:
+        """Return one bank account."""
+        return self._send(_get(f"/bank_accounts/{_quoted(bank_account_id)}/", BankAccount))
+
+    def api_keys(self) -> Iterator[ApiKey]:
+        """Return API keys without their secrets, newest first."""
+        return self._all(_get("/api_keys/", ApiKey))
+
+    def api_key(self, api_key_id: UUID) -> ApiKey:
+        """Return one API key without its secret."""
+        return self._send(_get(f"/api_keys/{api_key_id}/", ApiKey))
+
+    def create_api_key(self, **body: Unpack[NewKey]) -> NewApiKey:
+        """Make an API key; its secret is in this answer only."""
+        return self._send(_post("/api_keys/", NewApiKey, body, repeatable=False))
+
+    def roll_api_key(self, api_key_id: UUID, *, overlap_seconds: int = 86400) -> NewApiKey:
+        """Give a key a new secret; the old one is valid for `overlap_seconds` more."""
+        body = {"overlap_seconds": overlap_seconds}
+        return self._send(_post(f"/api_keys/{api_key_id}/roll/", NewApiKey, body, repeatable=False))
+
+    def revoke_api_key(self, api_key_id: UUID) -> ApiKey:
+        """Revoke an API key at once."""
+        return self._send(_post(f"/api_keys/{api_key_id}/revoke/", ApiKey))
+
+    def _all(self, ask: _Ask[T]) -> Iterator[T]:
+        cursor = None
+        while True:
+            page = self._send(_page(ask, cursor))
+            yield from page.data
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _send(self, ask: _Ask[T]) -> T:
+        for n in itertools.count(1):
+            try:
+                answer = self._http.send(ask.request(self._http))
+            except httpx.TransportError as exc:
+                pause = self._patience.after(ask, exc, n)
+            else:
+                if answer.is_success:
+                    return msgspec.json.decode(answer.content, type=ask.kind)
+                pause = self._patience.after(ask, answer, n)
+            time.sleep(pause)
+        raise AssertionError
+
+
+class AsyncClient:
+    """The API for one key, for asyncio. Close it, or use it in an `async with` block."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 10.0,
+        tries: int = 5,
+        first_pause: float = 0.5,
+    ) -> None:
+        """`timeout` and `first_pause` are seconds; `tries` counts the first one."""
+        self._http = httpx.AsyncClient(**_options(url, key, timeout))
+        self._patience = _Patience(tries, first_pause)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def me(self) -> Me:
+        """Return the merchant whose key it is, and its balances."""
+        return await self._send(_get("/me/", Me))
+
+    def ledger(self, **filters: Unpack[LedgerFilters]) -> AsyncIterator[LedgerEntry]:
+        """Return the ledger entries of one currency, newest first."""
+        return self._all(_get("/ledger/", LedgerEntry, filters))
+
+    def payouts(self, **filters: Unpack[PayoutFilters]) -> AsyncIterator[Payout]:
+        """Return payouts, newest first."""
+        return self._all(_get("/payouts/", Payout, filters))
+
+    async def payout(self, payout_id: UUID) -> PayoutDetail:
+        """Return one payout with its history."""
+        return await self._send(_get(f"/payouts/{payout_id}/", PayoutDetail))
+
+    async def create_payout(
+        self, *, idempotency_key: str | None = None, **body: Unpack[NewPayout]
+    ) -> Payout:
+        """Create a payout, once per `idempotency_key`: a new one unless it is given."""
+        return await self._send(_create_payout(body, idempotency_key))
+
+    async def cancel_payout(self, payout_id: UUID, *, reason: str | None = None) -> Payout:
+        """Cancel a payout that no worker has taken yet."""
+        return await self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
+
+    def bank_accounts(self) -> AsyncIterator[BankAccount]:
+        """Return bank accounts, by id."""
+        return self._all(_get("/bank_accounts/", BankAccount))
+
+    async def bank_account(self, bank_account_id: str) -> BankAccount:
+        """Return one bank account."""
+        return await self._send(_get(f"/bank_accounts/{_quoted(bank_account_id)}/", BankAccount))
+
+    def api_keys(self) -> AsyncIterator[ApiKey]:
+        """Return API keys without their secrets, newest first."""
+        return self._all(_get("/api_keys/", ApiKey))
+
+    async def api_key(self, api_key_id: UUID) -> ApiKey:
+        """Return one API key without its secret."""
+        return await self._send(_get(f"/api_keys/{api_key_id}/", ApiKey))
+
+    async def create_api_key(self, **body: Unpack[NewKey]) -> NewApiKey:
+        """Make an API key; its secret is in this answer only."""
+        return await self._send(_post("/api_keys/", NewApiKey, body, repeatable=False))
+
+    async def roll_api_key(self, api_key_id: UUID, *, overlap_seconds: int = 86400) -> NewApiKey:
+        """Give a key a new secret; the old one is valid for `overlap_seconds` more."""
+        body = {"overlap_seconds": overlap_seconds}
+        return await self._send(
+            _post(f"/api_keys/{api_key_id}/roll/", NewApiKey, body, repeatable=False)
+        )
+
+    async def revoke_api_key(self, api_key_id: UUID) -> ApiKey:
+        """Revoke an API key at once."""
+        return await self._send(_post(f"/api_keys/{api_key_id}/revoke/", ApiKey))
+
+    async def _all(self, ask: _Ask[T]) -> AsyncIterator[T]:
+        cursor = None
+        while True:
+            page = await self._send(_page(ask, cursor))
+            for item in page.data:
+                yield item
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def _send(self, ask: _Ask[T]) -> T:
+        for n in itertools.count(1):
+            try:
+                answer = await self._http.send(ask.request(self._http))
+            except httpx.TransportError as exc:
+                pause = self._patience.after(ask, exc, n)
+            else:
+                if answer.is_success:
+                    return msgspec.json.decode(answer.content, type=ask.kind)
+                pause = self._patience.after(ask, answer, n)
+            await asyncio.sleep(pause)
+        raise AssertionError

@@ -1,0 +1,282 @@
+"""The Python client, against a real server, and through a proxy that loses answers."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import inspect
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, get_type_hints
+from uuid import uuid4
+
+import pytest
+
+from pyapp import client as library
+from pyapp.client import ApiError, AsyncClient, Client, LostError
+from pyapp.keys import SCOPES
+from pyapp.web import types
+from tests.web.client import Client as Caller
+from tests.web.conftest import Connection, NewClient, Web
+
+PAYOUT: Any = {"amount_paise": 100, "bank_account_id": "demo-bank-account"}
+QUICK: dict[str, Any] = {"first_pause": 0.001}
+
+
+@dataclass
+class Wire:
+    """A proxy before the server; the next requests go as `faults` says, and then as they should.
+
+    `lost`: the request arrives, its answer does not. `cut`: not even the request does. `html`: a
+    proxy's own 502.
+    """
+
+    url: str = ""
+    faults: list[str] = field(default_factory=list)
+    seen: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+
+@pytest.fixture
+def wire(web: Web) -> Iterator[Wire]:
+    with proxied(web) as found:
+        yield found
+
+
+@contextmanager
+def proxied(web: Web) -> Iterator[Wire]:
+    wire = Wire()
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            fault = wire.faults.pop(0) if wire.faults else ""
+            wire.seen.append((self.command, self.path, self.headers.get("idempotency-key")))
+            if fault == "cut":
+                return
+            if fault == "html":
+                self.send_response(502)
+                self.end_headers()
+                self.wfile.write(b"<h1>Bad gateway</h1>")
+                return
+            onward = http.client.HTTPConnection(web.host, web.port)
+            onward.request(self.command, self.path, body or None, dict(self.headers))
+            answer = onward.getresponse()
+            content = answer.read()
+            onward.close()
+            if fault != "lost":
+                self.send_response_only(answer.status)
+                for name, value in answer.getheaders():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+        do_GET = do_POST = do  # noqa: N815  # the library's names
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        wire.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield wire
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def using(url: str, caller: Caller, **options: Any) -> Iterator[Client]:
+    assert caller.key
+    with Client(url, caller.key, **{**QUICK, **options}) as made:
+        yield made
+
+
+@pytest.fixture
+def url(web: Web) -> str:
+    return f"http://{web.host}:{web.port}"
+
+
+@pytest.fixture
+def keeper(new_client: NewClient) -> Caller:
+    return new_client(scopes=[*SCOPES], owner="asha")
+
+
+# ------------------------------------------------------------------------------------- answers
+
+
+def test_a_payout_is_made_read_and_cancelled(url: str, keeper: Caller) -> None:
+    with using(url, keeper) as payrail:
+        me = payrail.me()
+        assert (me.id, me.available_paise) == (keeper.merchant_id, 1_000_000)
+        payout = payrail.create_payout(**PAYOUT, reference="invoice-17", metadata={"order": "17"})
+        assert (payout.amount, payout.currency, payout.reference) == (100, "INR", "invoice-17")
+        assert payrail.payout(payout.id).history[0].to == "pending"
+        assert [one.id for one in payrail.payouts(reference="invoice-17")] == [payout.id]
+        assert [one.kind for one in payrail.ledger(payout_id=payout.id)] == ["hold"]
+        assert not [*payrail.ledger(payout_id=payout.id, kind=["settle", "release"])]
+        assert payrail.cancel_payout(payout.id, reason="twice").status == "cancelled"
+        assert payrail.payout(payout.id).history[-1].reason == "twice"
+        (account,) = payrail.bank_accounts()
+        assert payrail.bank_account(account.id) == account
+
+
+def test_keys_are_managed(url: str, keeper: Caller) -> None:
+    with using(url, keeper) as payrail:
+        made = payrail.create_api_key(scopes=["read"], name="reporting")
+        with Client(url, made.secret) as other:
+            assert other.me().id == keeper.merchant_id
+        rolled = payrail.roll_api_key(made.id, overlap_seconds=0)
+        assert payrail.api_key(made.id).replaced_by == rolled.id
+        assert payrail.revoke_api_key(rolled.id).revoked_at
+        assert {made.id, rolled.id} < {key.id for key in payrail.api_keys()}
+
+
+def test_a_list_goes_on_over_its_pages(url: str, keeper: Caller, api: Connection) -> None:
+    requests = ", ".join(
+        f"ROW('{number}', 1, 'INR', 'demo-bank-account', NULL, NULL)::payrail.payout_request"
+        for number in range(205)
+    )
+    query = f"SELECT payrail.create_payouts(%s::uuid, ARRAY[{requests}])"
+    api.execute(query.encode(), [keeper.merchant_id])
+    with using(url, keeper) as payrail:
+        found = [payout.id for payout in payrail.payouts(status=["pending"])]
+    assert len({*found}) == len(found) == 205
+    assert found == sorted(found, reverse=True)
+
+
+def test_a_refusal_tells_what_is_wrong(url: str, keeper: Caller) -> None:
+    with using(url, keeper) as payrail:
+        with pytest.raises(ApiError) as poor:
+            payrail.create_payout(bank_account_id="demo-bank-account", amount_paise=10**15)
+        assert (poor.value.status, poor.value.code) == (422, "insufficient_funds")
+        assert poor.value.idempotency_key
+        with pytest.raises(ApiError) as wrong:
+            payrail.create_payout(bank_account_id="demo-bank-account", amount_paise=0)
+        assert [error.pointer for error in wrong.value.errors] == ["/amount_paise"]
+        assert wrong.value.request_id
+        with pytest.raises(ApiError) as nowhere:
+            payrail.payout(uuid4())
+        assert nowhere.value.code == "payout_not_found"
+    with Client(url, "nobody's") as stranger, pytest.raises(ApiError) as who:
+        stranger.me()
+    assert who.value.code == "unauthorized"
+
+
+# -------------------------------------------------------------------------------- trying again
+
+
+@pytest.mark.parametrize("fault", ["lost", "cut", "html"])
+def test_a_payout_whose_answer_is_lost_is_made_once(wire: Wire, keeper: Caller, fault: str) -> None:
+    wire.faults = [fault] * 3
+    with using(wire.url, keeper) as payrail:
+        payout = payrail.create_payout(**PAYOUT)
+        assert [one.id for one in payrail.payouts()] == [payout.id]
+    sent = [key for method, _, key in wire.seen if method == "POST"]
+    assert len(sent) == 4
+    assert len({*sent}) == 1
+
+
+def test_what_stays_lost_is_asked_for_again_by_its_key(wire: Wire, keeper: Caller) -> None:
+    wire.faults = ["lost"] * 5
+    with using(wire.url, keeper) as payrail:
+        with pytest.raises(LostError) as lost:
+            payrail.create_payout(**PAYOUT)
+        key = lost.value.idempotency_key
+        assert key
+        assert key in str(lost.value)
+        (made,) = payrail.payouts()
+        assert payrail.create_payout(idempotency_key=key, **PAYOUT) == made
+
+
+def test_a_key_is_not_made_again_when_its_answer_is_lost(wire: Wire, keeper: Caller) -> None:
+    with using(wire.url, keeper) as payrail:
+        before = len([*payrail.api_keys()])
+        wire.faults = ["lost"]
+        with pytest.raises(LostError):
+            payrail.create_api_key(scopes=["read"])
+        assert len([*payrail.api_keys()]) == before + 1
+
+
+def test_a_refusal_is_not_asked_for_again(wire: Wire, keeper: Caller) -> None:
+    with using(wire.url, keeper) as payrail, pytest.raises(ApiError):
+        payrail.create_payout(bank_account_id="nobody's", amount_paise=1)
+    assert len(wire.seen) == 1
+
+
+def test_a_server_that_is_not_there_is_lost_at_last(keeper: Caller) -> None:
+    with using("http://127.0.0.1:1", keeper, tries=3) as payrail, pytest.raises(LostError):
+        payrail.me()
+
+
+def test_whoever_is_too_fast_waits_as_long_as_told(
+    wire: Wire, keeper: Caller, new_client: NewClient
+) -> None:
+    slow = new_client(beside=keeper, writes_per_second=1)
+    with using(wire.url, slow) as payrail:
+        made = [payrail.create_payout(**PAYOUT) for _ in range(3)]
+    assert len({payout.id for payout in made}) == 3
+    assert len([*wire.seen]) > 3
+
+
+def test_no_error_shows_the_key(wire: Wire, keeper: Caller) -> None:
+    wire.faults = ["cut"]
+    with using(wire.url, keeper, tries=1) as payrail:
+        with pytest.raises(LostError) as lost:
+            payrail.me()
+        shown = f"{lost.value!r} {lost.value.__cause__!r} {payrail!r} {vars(payrail)}"
+    assert keeper.key
+    assert keeper.key not in shown
+
+
+# -------------------------------------------------------------------------------------- asyncio
+
+
+def test_the_same_with_asyncio(wire: Wire, keeper: Caller) -> None:
+    async def pay() -> None:
+        assert keeper.key
+        async with AsyncClient(wire.url, keeper.key, first_pause=0.001) as payrail:
+            wire.faults = ["lost", "cut"]
+            payout = await payrail.create_payout(**PAYOUT)
+            assert [one.id async for one in payrail.payouts()] == [payout.id]
+            at_once = await asyncio.gather(*(payrail.create_payout(**PAYOUT) for _ in range(9)))
+            assert len({one.id for one in at_once}) == 9
+            with pytest.raises(ApiError):
+                await payrail.payout(uuid4())
+            wire.faults = ["lost"]
+            with pytest.raises(LostError):
+                await payrail.create_api_key(scopes=["read"])
+
+    asyncio.run(pay())
+
+
+def test_both_clients_do_the_same() -> None:
+    both = [
+        {
+            name: inspect.signature(member, eval_str=False)
+            for name, member in vars(kind).items()
+            if callable(member) and not name.startswith("_")
+        }
+        for kind in (Client, AsyncClient)
+    ]
+    shown = [
+        {name: str(found).replace("AsyncIterator", "Iterator") for name, found in one.items()}
+        for one in both
+    ]
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (library.NewPayout, types.CreatePayout),
+        (library.NewKey, types.CreateApiKey),
+        (library.PayoutFilters, types.PayoutQuery),
+        (library.LedgerFilters, types.LedgerQuery),
+    ],
+)
+def test_it_takes_what_the_api_takes(ours: Any, theirs: Any) -> None:
+    names = {*theirs.__struct_fields__} - {*types.Page.__struct_fields__}
+    assert {*get_type_hints(ours)} == names
