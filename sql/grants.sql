@@ -51,7 +51,11 @@ GRANT EXECUTE ON FUNCTION
     payrail.authenticate,
     payrail.create_payout,
     payrail.create_payouts,
-    payrail.cancel_payout,
+    payrail.cancel_payout
+TO payrail_api;
+
+-- merchants' keys, by those that manage keys
+GRANT EXECUTE ON FUNCTION
     payrail.create_api_key_by_key,
     payrail.roll_api_key_by_key,
     payrail.revoke_api_key_by_key
