@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -47,10 +47,13 @@ from pyapp import (
     reset,
     settings,
 )
-from pyapp.errors import CATALOG, problem_of
+from pyapp.errors import CATALOG, Problem, problem_of
 from pyapp.rails.files import InvalidProfileError
 from pyapp.settings import ROLES, Settings
 from pyapp.tables import Record, details, table
+
+if TYPE_CHECKING:
+    from pyapp.uploads import Upload
 
 Arguments: TypeAlias = argparse.Namespace
 
@@ -72,6 +75,13 @@ _DIFFERENCE: Final = (
     *("line", "result", "kind", "rail_ref", "status"),
     *("amount", "bank_amount", "utr", "bank_utr"),
 )
+_BATCH: Final = (
+    *("id", "status", "mode", "name", "lines", "accepted", "rejected"),
+    *("created_at", "completed_at"),
+)
+_BATCH_LINE: Final = ("line", "amount", "bank_account_id", "reference", "code", "detail")
+_LINE_ERROR: Final = ("line", "field", "code", "detail")
+_SHOWN: Final = 20  # lines of a batch that are refused
 _PATIENT: Final = "-c statement_timeout=2min"  # a report may have 100,000 lines
 _MOST_HOURS: Final = 720  # as payrail.roll_api_key has it
 _PER_SECOND: Final = f"in a second; default: {keys.PER_SECOND}"
@@ -434,6 +444,114 @@ async def _payout(db: database.Pool, merchant_id: UUID, payout_id: UUID) -> Answ
     return Answer(found, f"{text}\n\n{changes}")
 
 
+async def _batch_check(db: database.Pool, args: Arguments) -> Answer:
+    from pyapp import uploads  # noqa: PLC0415  # other commands start faster without it
+
+    upload = _upload(args.file)
+    found = await uploads.check(db, await _merchant(db, args), upload)
+    checked = _record(found)
+    counts = details(checked, "lines", "accepted", "rejected", "replayed")
+    shown = [_record(error) for error in found.errors[:_SHOWN]]
+    more = len(found.errors) - len(shown)
+    parts = [
+        counts,
+        *([table(shown, *_LINE_ERROR)] if shown else []),
+        *([f"and {more} more: --json has them all"] if more > 0 else []),
+    ]
+    return Answer(checked, "\n\n".join(parts), code=1 if found.rejected else 0)
+
+
+async def _batch_create(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    upload = _upload(args.file)
+    if upload.faults:
+        fault = upload.faults[0]
+        message = (
+            f"{len(upload.faults)} things are wrong in the file, and nothing was kept; line"
+            f" {fault.line}: {fault.detail} ({fault.code}): payrail batch check tells them all"
+        )
+        raise CommandError(message)
+    key = args.idempotency_key or str(uuid.uuid4())
+    try:
+        reply = await doors.create_batch(
+            db,
+            merchant_id,
+            key,
+            upload.whole(),
+            mode="all_or_nothing" if args.all_or_nothing else "best_effort",
+            name=args.name,
+            actor=_actor(),
+        )
+    except (psycopg.OperationalError, PoolTimeout) as exc:
+        message = f"the answer was lost: repeat it with --idempotency-key {key} (unavailable)"
+        raise CommandError(message) from exc
+    body = _decoded(reply.body)
+    if reply.status >= 400:  # noqa: PLR2004
+        _refuse(body["code"], body["detail"])
+    made = {**body, "idempotency_key": key}
+    return Answer(made, details(made, *_BATCH, "idempotency_key"))
+
+
+async def _batch_list(db: database.Pool, args: Arguments) -> Answer:
+    page = await doors.batches(db, await _merchant(db, args), limit=args.limit)
+    found = [_decoded(item.body) for item in page]
+    return Answer(found, table(found, *_BATCH))
+
+
+async def _batch_show(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    found = _batch(await doors.batch(db, merchant_id, args.batch))
+    page = await doors.batch_lines(db, merchant_id, args.batch, limit=_SHOWN, outcome="rejected")
+    refused = [_decoded(item.body) for item in page]
+    text = details(found, *_BATCH)
+    lines = table(refused, *_BATCH_LINE)
+    return Answer(found, f"{text}\n\n{lines}" if refused else text)
+
+
+async def _batch_result(db: database.Pool, args: Arguments) -> Answer:
+    from pyapp import uploads  # noqa: PLC0415  # other commands start faster without it
+
+    merchant_id = await _merchant(db, args)
+    _batch(await doors.batch(db, merchant_id, args.batch))
+    if not args.json:
+        text = [part async for part in uploads.results(db, merchant_id, args.batch)]
+        return Answer(None, "".join(text).rstrip("\r\n"))
+    lines: list[Record] = []
+    after: int | None = None
+    while page := await doors.batch_lines(db, merchant_id, args.batch, limit=1000, after=after):
+        lines += [_decoded(item.body) for item in page]
+        after = page[-1].key
+    return Answer(lines, "")
+
+
+async def _batch_cancel(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    found = _batch(await doors.cancel_batch(db, merchant_id, args.batch, actor=_actor()))
+    return Answer(found, details(found, *_BATCH))
+
+
+def _batch(body: str | None) -> dict[str, Any]:
+    if body is None:
+        _refuse("batch_not_found", "no such batch of this merchant")
+    return _decoded(body)
+
+
+def _upload(name: str) -> Upload:
+    """Read a list of payouts from a file, JSON or CSV by how it begins."""
+    from pyapp import uploads  # noqa: PLC0415  # other commands start faster without it
+
+    content = _content(name, "list", uploads.MOST_BYTES)
+    if len(content) > uploads.MOST_BYTES:
+        message = f"the list is larger than {uploads.MOST_BYTES >> 20} MiB: split it"
+        raise CommandError(message)
+    try:
+        return uploads.read(content, is_csv=not content.lstrip().startswith(b"{"))
+    except Problem as problem:
+        told = problem.errors[0].detail if problem.errors else problem.detail
+        message = f"the list can not be read: {told}"
+        raise CommandError(message) from None
+
+
 async def _operator_add(db: database.Pool, args: Arguments) -> Answer:
     digest = passwords.digest(_password())
     return _operator(await doors.add_operator(db, args.name, digest, actor=_actor()))
@@ -537,7 +655,7 @@ async def _case_show(db: database.Pool, args: Arguments) -> Answer:
 
 
 async def _reconcile(db: database.Pool, args: Arguments) -> Answer:
-    content = _content(args.file)
+    content = _content(args.file, "report", reports.MOST_BYTES)
     report = reports.read(content, since=args.since, until=args.until)
     if args.rail not in {rail.rail for rail in await doors.rails(db)}:
         message = f"no rail {args.rail!r}: payrail rail list shows them"
@@ -588,16 +706,16 @@ def _summary(lines: Sequence[doors.Booking]) -> list[Record]:
     ]
 
 
-def _content(name: str) -> bytes:
-    """Return what is in a file, or in stdin; a byte more than a report may have is enough."""
+def _content(name: str, what: str, most: int) -> bytes:
+    """Return what is in a file, or in stdin; a byte more than it may have is enough."""
     try:
         if name == "-":
-            return sys.stdin.buffer.read(reports.MOST_BYTES + 1)
+            return sys.stdin.buffer.read(most + 1)
         with Path(name).open("rb") as file:
-            return file.read(reports.MOST_BYTES + 1)
+            return file.read(most + 1)
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
-        message = f"the report {name!r} can not be read: {reason}"
+        message = f"the {what} {name!r} can not be read: {reason}"
         raise CommandError(message) from None
 
 
@@ -762,6 +880,7 @@ def _parser() -> _Parser:
     _keys(_group(commands, "key", "API keys"))
     _accounts(_group(commands, "bank-account", "where a merchant's money may go"))
     _operators(_group(commands, "operator", "who may use the console"))
+    _batches(_group(commands, "batch", "many payouts from one file"))
     _payouts(_group(commands, "payout", "payouts, and what the bank says of them"))
 
     credit = _of_merchant(add("credit", _door(_credit), "add money that arrived for a merchant"))
@@ -870,6 +989,30 @@ def _payouts(commands: Any) -> None:  # noqa: ANN401
             parser.add_argument("--code", required=True)
         if name in {"cancel", "fail", "return"}:
             parser.add_argument("--reason")
+
+
+def _batches(commands: Any) -> None:  # noqa: ANN401
+    for name, command, text in (
+        ("check", _batch_check, "tell what would become of each line; exit 1 if one is refused"),
+        ("create", _batch_create, "ask for the payouts of a file, which the worker makes"),
+    ):
+        parser = _of_merchant(_add(commands, name, _door(command), text))
+        parser.add_argument("file", help="CSV or JSON; - is stdin")
+        if name == "create":
+            parser.add_argument("--name", help="to know it by")
+            parser.add_argument(
+                "--all-or-nothing", action="store_true", help="make none if a line is refused"
+            )
+            parser.add_argument("--idempotency-key", metavar="KEY", help="default: a new one")
+    listed = _of_merchant(_add(commands, "list", _door(_batch_list), "list batches, newest first"))
+    listed.add_argument("--limit", type=_amount, default=20, help="default: 20")
+    for name, command, text in (
+        ("show", _batch_show, "show how far a batch is, and the first lines that were refused"),
+        ("result", _batch_result, "print what became of each line, as CSV"),
+        ("cancel", _batch_cancel, "cancel a batch that has not started"),
+    ):
+        parser = _of_merchant(_add(commands, name, _door(command), text))
+        parser.add_argument("batch", type=_uuid)
 
 
 def _add(commands: Any, name: str, run: object, text: str) -> argparse.ArgumentParser:  # noqa: ANN401

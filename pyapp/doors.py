@@ -34,7 +34,7 @@ Key = TypeVar("Key")
 class PayoutRequest:
     """One element of a batch; fields in the order of payrail.payout_request."""
 
-    idempotency_key: str
+    idempotency_key: str | None  # None in a batch: one is made
     amount: int
     currency: str
     bank_account_id: str
@@ -355,7 +355,7 @@ async def payouts(
     """Return payouts, newest first, from the one behind `after` on.
 
     `filters`: status (a list), created_after (inclusive), created_before (exclusive), amount_min,
-    amount_max, currency, reference, utr, bank_account_id; None is no filter.
+    amount_max, currency, reference, utr, bank_account_id, batch_id; None is no filter.
     """
     return await _page(db, _PAYOUTS, merchant_id, limit, after, filters or {})
 
@@ -767,6 +767,164 @@ async def webhook_calls(db: Pool) -> WebhookCalls:
 async def webhook_fleet(db: Pool, *, limit: int) -> list[FleetEndpoint]:
     """Return the endpoints of all merchants: those in trouble first, then who waits longest."""
     return await call(db, _FLEET, {"limit": limit}, class_row(FleetEndpoint))
+
+
+# ---------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Many payouts that were asked for at once, and how far they are."""
+
+    merchant_id: UUID
+    batch_id: UUID
+    status: str  # pending | processing | completed | rejected | cancelled
+    mode: str  # best_effort | all_or_nothing
+    name: str | None
+    lines: int
+    accepted: int
+    rejected: int
+    created_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """A line of a batch; its payout as it is now, or why there is none."""
+
+    line: int
+    outcome: str | None  # accepted | rejected; None: not answered yet
+    amount: int
+    currency: str
+    bank_account_id: str
+    reference: str | None
+    idempotency_key: str
+    payout_id: UUID | None
+    payout_status: str | None
+    utr: str | None
+    failure_code: str | None
+    code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request, counted from 1, that would make no new payout: refused, or answered before."""
+
+    line: int
+    replayed: bool
+    code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueBatch:
+    """The oldest open batch of a merchant."""
+
+    merchant_id: UUID
+    batch_id: UUID
+
+
+async def check_payouts(
+    db: Pool, merchant_id: UUID, requests: Sequence[PayoutRequest]
+) -> list[Checked]:
+    """Return which of these requests would make no new payout now; none is made."""
+    return await _door(
+        db,
+        Checked,
+        "check_payouts",
+        p_merchant_id=merchant_id,
+        p_requests=_composites(requests),
+    )
+
+
+async def create_batch(
+    db: Pool,
+    merchant_id: UUID,
+    idempotency_key: str,
+    requests: Sequence[PayoutRequest],
+    *,
+    mode: str,
+    name: str | None = None,
+    actor: str | None = None,
+) -> Reply:
+    """Leave up to 10,000 requests to the worker, or return what the key was answered before."""
+    return _one(
+        await _door(
+            db,
+            Reply,
+            "create_batch",
+            p_merchant_id=merchant_id,
+            p_idempotency_key=idempotency_key,
+            p_requests=_composites(requests),
+            p_mode=mode,
+            p_name=name,
+            p_actor=actor,
+        )
+    )
+
+
+async def cancel_batch(
+    db: Pool, merchant_id: UUID, batch_id: UUID, *, actor: str | None = None
+) -> str:
+    """Cancel a batch that has not started; return its JSON."""
+    return _one(
+        await _values(
+            *(db, str, "payrail.batch_json(door)", "cancel_batch"),
+            p_merchant_id=merchant_id,
+            p_batch_id=batch_id,
+            p_actor=actor,
+        )
+    )
+
+
+async def batch(db: Pool, merchant_id: UUID, batch_id: UUID) -> str | None:
+    """Return one batch as JSON."""
+    return await _detail(db, _BATCHES, merchant_id, batch_id)
+
+
+async def batches(
+    db: Pool, merchant_id: UUID, *, limit: int, after: UUID | None = None
+) -> list[Item[UUID]]:
+    """Return batches, newest first, from the one behind `after` on."""
+    return await _page(db, _BATCHES, merchant_id, limit, after, {})
+
+
+async def batch_lines(
+    db: Pool,
+    merchant_id: UUID,
+    batch_id: UUID,
+    *,
+    limit: int,
+    after: int | None = None,
+    outcome: str | None = None,
+) -> list[Item[int]]:
+    """Return lines of a batch from behind `after` on, all or those with one outcome."""
+    filters = {"of_batch": batch_id, "outcome": outcome}
+    return await _page(db, _BATCH_LINES, merchant_id, limit, after, filters)
+
+
+async def batch_rows(db: Pool, merchant_id: UUID, batch_id: UUID, *, after: int) -> list[BatchLine]:
+    """Return up to a thousand lines of a batch, from behind `after` on."""
+    parameters = {"merchant_id": merchant_id, "batch_id": batch_id, "after": after}
+    return await call(db, _BATCH_ROWS, parameters, class_row(BatchLine))
+
+
+async def due_batches(db: Pool) -> list[DueBatch]:
+    """Return of each merchant with open batches the oldest."""
+    return await _door(db, DueBatch, "due_batches")
+
+
+async def advance_batch(db: Pool, merchant_id: UUID, batch_id: UUID, *, limit: int) -> Batch:
+    """Make the payouts of the next `limit` lines; all of them of an all-or-nothing batch."""
+    return _one(
+        await _door(
+            *(db, Batch, "advance_batch"),
+            p_merchant_id=merchant_id,
+            p_batch_id=batch_id,
+            p_limit=limit,
+        )
+    )
 
 
 # ---------------------------------------------------------------------------------- the dashboard
@@ -2112,7 +2270,16 @@ _NEWEST_EVENTS: Final = _View("events", "seq", "event_json")
 _ENDPOINTS: Final = _View("webhook_endpoints", "endpoint_id", "webhook_endpoint_json")
 _DELIVERIES: Final = _View("webhook_deliveries", "seq", "webhook_delivery_json")
 
+_BATCHES: Final = _View("batches", "batch_id", "batch_json")
+_BATCH_LINES: Final = _View("batch_lines", "line", "batch_line_json", newest_first=False)
+
 _FILTERS: Final[Mapping[str, SQL]] = {
+    "batch_id": SQL(
+        "row.payout_id = ANY (ARRAY(SELECT made.payout_id FROM payrail.batch_lines AS made"
+        " WHERE made.merchant_id = %(merchant_id)s AND made.batch_id = %(batch_id)s))"
+    ),
+    "of_batch": SQL("row.batch_id = %(of_batch)s"),
+    "outcome": SQL("row.outcome = %(outcome)s"),
     "status": SQL("row.status = ANY (%(status)s)"),
     "kind": SQL("row.kind = ANY (%(kind)s)"),
     "created_after": SQL("row.created_at >= %(created_after)s"),
@@ -2187,6 +2354,14 @@ def _columns(row: type[Row]) -> LiteralString:
     return ", ".join(names)
 
 
+_BATCH_ROWS: Final = (
+    SQL(
+        "SELECT {} FROM payrail.batch_lines WHERE merchant_id = %(merchant_id)s"
+        " AND batch_id = %(batch_id)s AND line > %(after)s ORDER BY line LIMIT 1000"
+    )
+    .format(SQL(_columns(BatchLine)))
+    .as_bytes()
+)
 _FILES: Final = (
     SQL("SELECT {} FROM payrail.files WHERE file_id < %(after)s ORDER BY file_id DESC")
     .format(SQL(_columns(File)))

@@ -60,6 +60,8 @@ _TABLE: Final = (
          "The detail names the argument."),
     Code("webhook_endpoint_invalid", "PR131", 422, "The webhook endpoint is not valid",
          "Check its address, event types, description and secret; errors names the field."),
+    Code("batch_line_invalid", "PR121", 422, "A line of the batch is not valid",
+         "Nothing was kept. The detail names the line and its code; correct it, or leave it out."),
     # What was sent contradicts what is.
     Code("illegal_transition", "PR201", 409, "The payout's status does not allow this",
          "Read the payout: the detail names its status. A final payout never changes."),
@@ -89,6 +91,10 @@ _TABLE: Final = (
          "One address is told of an event once. Change that endpoint, or archive it."),
     Code("webhook_endpoints_full", "PR232", 409, "There are too many webhook endpoints",
          "A merchant has at most 16. Archive one that is not needed."),
+    Code("batch_started", "PR221", 409, "The batch has started",
+         "A batch is cancelled before its first line only. Cancel its payouts one by one."),
+    Code("batch_refused", "PR222", 409, "A line of an all-or-nothing batch is refused",
+         "No payout of it was made. Its lines say why; no answer has this code."),
     # Money.
     Code("insufficient_funds", "PR301", 422, "The available balance is too low",
          "Add money, then create the payout again with a new Idempotency-Key."),
@@ -111,6 +117,8 @@ _TABLE: Final = (
          "It has been decided. Look at the case again."),
     Code("webhook_endpoint_not_found", "PR431", 404, "There is no such webhook endpoint",
          "Check the id: one that was archived can only be looked at."),
+    Code("batch_not_found", "PR421", 404, "There is no such batch",
+         "Check the id: a merchant sees its own batches only."),
     # Not allowed, not even to a DBA.
     Code("append_only", "PR501", 403, "This record can only be appended to",
          "History never changes: correct it with a new entry through a door."),
@@ -145,7 +153,7 @@ _TABLE: Final = (
     Code("method_not_allowed", None, 405, "The method is not allowed here",
          "Use one of the methods in the Allow header."),
     Code("payload_too_large", None, 413, "The body is too large",
-         "Send at most 64 KiB."),
+         "Send at most 64 KiB; of a list of payouts, 8 MiB."),
     Code("unsupported_media_type", None, 415, "The body is not JSON",
          "Send Content-Type: application/json, in UTF-8 and not compressed."),
     Code("malformed_json", None, 400, "The body is not strict JSON",

@@ -23,7 +23,9 @@ GRANT EXECUTE ON FUNCTION
     payrail.ledger_entry_json,
     payrail.bank_account_json,
     payrail.api_key_json,
-    payrail.me_json
+    payrail.me_json,
+    payrail.batch_json,
+    payrail.batch_line_json
 TO payrail_api, payrail_operator, payrail_auditor;
 
 GRANT SELECT ON
@@ -43,7 +45,9 @@ GRANT SELECT ON
     payrail.event_types,
     payrail.webhook_endpoints,
     payrail.webhook_deliveries,
-    payrail.webhook_attempts
+    payrail.webhook_attempts,
+    payrail.batches,
+    payrail.batch_lines
 TO payrail_api, payrail_operator, payrail_auditor;
 
 -- merchants, through the API
@@ -58,7 +62,10 @@ TO payrail_api;
 GRANT EXECUTE ON FUNCTION
     payrail.create_api_key_by_key,
     payrail.roll_api_key_by_key,
-    payrail.revoke_api_key_by_key
+    payrail.revoke_api_key_by_key,
+    payrail.check_payouts,
+    payrail.create_batch,
+    payrail.cancel_batch
 TO payrail_api;
 
 -- webhooks
@@ -96,6 +103,8 @@ GRANT EXECUTE ON FUNCTION payrail.open_payouts, payrail.open_cases TO payrail_ap
 -- the worker
 GRANT EXECUTE ON FUNCTION
     payrail.due_merchants,
+    payrail.due_batches,
+    payrail.advance_batch,
     payrail.declare_rail,
     payrail.report_calls,
     payrail.claim_payouts,
@@ -133,6 +142,11 @@ GRANT EXECUTE ON FUNCTION
     payrail.fail_payout,
     payrail.fail_payouts,
     payrail.return_payout,
+    payrail.check_payouts,
+    payrail.create_batch,
+    payrail.cancel_batch,
+    payrail.due_batches,
+    payrail.advance_batch,
     payrail.due_merchants
 TO payrail_operator;
 GRANT SELECT ON

@@ -32,6 +32,9 @@ TABLES: Final[tuple[LiteralString, ...]] = (
     "webhook.events",
     "payout.payouts",
     "payout.idempotency_keys",
+    "payout.batches",
+    "payout.batch_lines",
+    "payout.batch_answers",
     "rail.evidence",
 )
 STATUSES: Final = ("pending", "processing", "settled", "failed", "cancelled", "returned")
@@ -125,6 +128,47 @@ class Desk:
             [self.merchant_id, *parameters],
         )
         return [Answer(**row) for row in rows]
+
+    def upload(
+        self,
+        *requests: Sequence[object],
+        key: str = "batch",
+        role: str = "payrail_api",
+        **more: Any,
+    ) -> Answer:
+        """Leave a batch to the worker; its requests are as in create_batch."""
+        array, parameters = _composites("payout_request", requests)
+        named = "".join(f", p_{name} => %s" for name in more)
+        (row,) = self.sql(
+            role,
+            "SELECT status, body::text AS body, replayed FROM payrail.create_batch("
+            f"p_merchant_id => %s, p_idempotency_key => %s, p_requests => {array}{named})",
+            [self.merchant_id, key, *parameters, *more.values()],
+        )
+        return Answer(**row)
+
+    def check(self, *requests: Sequence[object]) -> list[DictRow]:
+        """Return which of these requests would make no new payout."""
+        array, parameters = _composites("payout_request", requests)
+        return self.sql(
+            "payrail_api",
+            f"SELECT * FROM payrail.check_payouts(%s, {array})",
+            [self.merchant_id, *parameters],
+        )
+
+    def advance(self, batch_id: object, limit: int = 100) -> DictRow:
+        """Make the payouts of a batch's next lines, as a worker does; return the batch."""
+        (row,) = self.call("payrail_worker", "advance_batch", batch_id=batch_id, limit=limit)
+        return row
+
+    def lines(self, batch_id: object) -> list[DictRow]:
+        """Return the lines of a batch."""
+        return self.sql(
+            "payrail_api",
+            "SELECT * FROM payrail.batch_lines WHERE merchant_id = %s AND batch_id = %s"
+            " ORDER BY line",
+            [self.merchant_id, batch_id],
+        )
 
     def cancel(self, payout_id: UUID, **arguments: object) -> DictRow:
         (row,) = self.call("payrail_api", "cancel_payout", payout_id=payout_id, **arguments)

@@ -16,6 +16,8 @@ from procrastinate import App
 
 from pyapp import log
 from pyapp.database import Pool, open_pool
+from pyapp.jobs import batches
+from pyapp.jobs.batches import Batches
 from pyapp.jobs.deliver import Deliverer
 from pyapp.jobs.dispatch import Dispatcher
 from pyapp.jobs.post import open_post
@@ -49,6 +51,9 @@ async def work(settings: Settings) -> None:
         if not rails:
             log.event("no bank is configured: nothing will be sent", level=logging.WARNING)
         stopping = asyncio.Event()
+        patient = settings.conninfo("payrail_worker", batches.OPTIONS)
+        pool = open_pool(patient, name="payrail-batches", max_size=batches.PLACES)
+        lists = Batches(await stack.enter_async_context(pool), stopping)
         actor = f"{socket.gethostname()}-{os.getpid()}"
         dispatchers = [
             Dispatcher(db, {name: rail}, actor, stopping) for name, rail in rails.items()
@@ -60,19 +65,23 @@ async def work(settings: Settings) -> None:
 
         log.event("worker started", rails=", ".join(rails))
         helpers = [
-            asyncio.create_task(hear(create_app(conninfo, dispatchers), stopping)),
+            asyncio.create_task(hear(create_app(conninfo, dispatchers, [lists.look]), stopping)),
             *(
                 asyncio.create_task(tend(name, rail, dispatcher))
                 for (name, rail), dispatcher in zip(rails.items(), dispatchers, strict=True)
             ),
         ]
         await asyncio.gather(
-            stopping.wait(), deliver(deliverer), *(sweep(each) for each in dispatchers)
+            stopping.wait(),
+            deliver(deliverer),
+            sweep_batches(lists),
+            *(sweep(each) for each in dispatchers),
         )
         log.event("worker stopping")
         for helper in helpers:
             helper.cancel()  # Procrastinate finishes its job first
         await asyncio.wait(helpers)
+        await lists.stop()
         for dispatcher in dispatchers:
             await dispatcher.stop()
             await dispatcher.flush()
@@ -139,3 +148,14 @@ async def sweep(dispatcher: Dispatcher) -> None:
             log.event("database away", level=logging.WARNING, error=repr(exc))
         with suppress(TimeoutError):
             await asyncio.wait_for(dispatcher.stopping.wait(), SWEEP)
+
+
+async def sweep_batches(lists: Batches) -> None:
+    """Look for open batches every second, whether or not an alarm was heard."""
+    while not lists.stopping.is_set():
+        try:
+            await lists.look()
+        except psycopg.Error as exc:
+            log.event("database away", level=logging.WARNING, error=repr(exc))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(lists.stopping.wait(), SWEEP)

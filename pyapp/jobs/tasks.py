@@ -7,7 +7,7 @@ that creates a payout, when none is waiting, and there is one for all merchants.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from procrastinate import App, PsycopgConnector
@@ -22,8 +22,15 @@ _POLL: Final = 0.1  # seconds
 _STALLED: Final = 60.0  # seconds without a heartbeat (there is one every 10)
 
 
-def create_app(conninfo: str, dispatchers: Sequence[Dispatcher]) -> App:
-    """Return the app of one worker process; `conninfo` is of the worker's role."""
+def create_app(
+    conninfo: str,
+    dispatchers: Sequence[Dispatcher],
+    starts: Sequence[Callable[[], Awaitable[None]]] = (),
+) -> App:
+    """Return the app of one worker process; `conninfo` is of the worker's role.
+
+    The alarm calls `starts`, which begin what takes longer, and drains the dispatchers.
+    """
     app = App(
         connector=PsycopgConnector(
             conninfo=conninfo,
@@ -49,6 +56,7 @@ def create_app(conninfo: str, dispatchers: Sequence[Dispatcher]) -> App:
     @app.task(name="dispatch", queue=QUEUE, queueing_lock="dispatch")
     async def dispatch() -> None:
         """Work until nothing is due."""
+        await asyncio.gather(*(start() for start in starts))
         await asyncio.gather(*(dispatcher.drain() for dispatcher in dispatchers))
 
     # A periodic task has a second use: Procrastinate watches its listener only while the task that

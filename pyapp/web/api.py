@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import timedelta
 from http import HTTPStatus
@@ -10,21 +11,27 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
-from msgspec import UnsetType
 from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from pyapp import doors, keys
-from pyapp.errors import FieldError, Problem
+from pyapp import doors, keys, uploads
+from pyapp.errors import Problem
+from pyapp.uploads import Upload
 from pyapp.web import decode
 from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
     ApiKey,
     BankAccount,
+    Batch,
+    BatchCheck,
+    BatchLineQuery,
+    BatchLineResult,
+    BatchQuery,
     CancelPayout,
     CreateApiKey,
+    CreateBatch,
     CreatePayout,
     Empty,
     Event,
@@ -39,6 +46,7 @@ from pyapp.web.types import (
     PayoutDetail,
     PayoutQuery,
     RollApiKey,
+    Sheet,
     StreamQuery,
 )
 
@@ -46,6 +54,7 @@ Key = TypeVar("Key")
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _BEYOND: Final = 2**62  # more events than there ever are
+_UPLOADS: Final = {"application/json": CreateBatch, "text/csv": Sheet}
 
 
 async def me(call: Call[Empty, Empty]) -> Response:
@@ -80,14 +89,14 @@ async def list_payouts(call: Call[PayoutQuery, Empty]) -> Response:
 
 async def create_payout(call: Call[Empty, CreatePayout]) -> Response:
     """Reserve money and create a payout, once per Idempotency-Key."""
-    request = _payout_request(call)
+    request = decode.payout_request(call.body, call.idempotency_key)
     try:
         reply = await doors.create_payout(
             call.db, call.caller.merchant_id, request, actor=call.caller.key_prefix
         )
     except LockNotAvailable:
         raise Problem("idempotency_key_in_flight") from None
-    return _reply(reply)
+    return _reply(reply, "payouts")
 
 
 async def get_payout(call: Call[Empty, Empty]) -> Response:
@@ -139,6 +148,80 @@ def _number(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise Problem("invalid_request", "Last-Event-ID is not the number of an event")
     return int(text)
+
+
+async def create_batch(call: Call[BatchQuery, Upload]) -> Response:
+    """Leave many payouts to the worker, once per Idempotency-Key."""
+    requests = call.body.whole()
+    try:
+        reply = await doors.create_batch(
+            call.db,
+            call.caller.merchant_id,
+            call.idempotency_key,
+            requests,
+            mode=call.query.mode,
+            name=call.query.name,
+            actor=call.caller.key_prefix,
+        )
+    except LockNotAvailable:
+        raise Problem("idempotency_key_in_flight") from None
+    return _reply(reply, "batches")
+
+
+async def check_batch(call: Call[Empty, Upload]) -> Response:
+    """Tell what would become of each line, and make nothing."""
+    found = await uploads.check(call.db, call.caller.merchant_id, call.body)
+    return _json(msgspec.json.encode(found).decode())
+
+
+async def list_batches(call: Call[Page, Empty]) -> Response:
+    """List batches."""
+    batches = await doors.batches(
+        call.db,
+        call.caller.merchant_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, UUID),
+    )
+    return _page(call, batches)
+
+
+async def get_batch(call: Call[Empty, Empty]) -> Response:
+    """Show one batch, and how far it is."""
+    body = await doors.batch(call.db, call.caller.merchant_id, _batch_id(call.request))
+    return _json(_found(body, "batch_not_found"))
+
+
+async def list_batch_lines(call: Call[BatchLineQuery, Empty]) -> Response:
+    """List the lines of a batch, and what became of each."""
+    batch_id = _batch_id(call.request)
+    _found(await doors.batch(call.db, call.caller.merchant_id, batch_id), "batch_not_found")
+    lines = await doors.batch_lines(
+        call.db,
+        call.caller.merchant_id,
+        batch_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, int),
+        outcome=call.query.outcome,
+    )
+    return _page(call, lines)
+
+
+async def cancel_batch(call: Call[Empty, Empty]) -> Response:
+    """Cancel a batch that has not started."""
+    batch_id = _batch_id(call.request)
+    actor = call.caller.key_prefix
+    body = await doors.cancel_batch(call.db, call.caller.merchant_id, batch_id, actor=actor)
+    return _json(body)
+
+
+async def receive_upload(request: Request) -> Upload:
+    """Read a list of payouts from the body; others are served meanwhile."""
+    media = decode.media_type(request)
+    if media not in _UPLOADS:
+        detail = f"Send {' or '.join(_UPLOADS)}, in UTF-8 and not compressed"
+        raise Problem("unsupported_media_type", detail)
+    content = await decode.raw(request, uploads.MOST_BYTES)
+    return await asyncio.to_thread(uploads.read, content, is_csv=media == "text/csv")
 
 
 async def list_bank_accounts(call: Call[Page, Empty]) -> Response:
@@ -231,25 +314,8 @@ def _api_key_id(request: Request) -> UUID:
     return decode.uuid(request.path_params["api_key_id"], "api_key_not_found")
 
 
-def _payout_request(call: Call[Empty, CreatePayout]) -> doors.PayoutRequest:
-    """Bring both forms of the amount to one."""
-    body = call.body
-    match body.amount_paise, body.amount, body.currency:
-        case int(amount), UnsetType(), UnsetType():
-            currency = "INR"
-        case UnsetType(), int(amount), str(currency):
-            pass
-        case _:
-            detail = "Send either amount_paise, or amount and currency"
-            decode.refuse(FieldError(pointer="/amount_paise", code="invalid", detail=detail))
-    return doors.PayoutRequest(
-        idempotency_key=call.idempotency_key,
-        amount=amount,
-        currency=currency,
-        bank_account_id=body.bank_account_id,
-        reference=body.reference,
-        metadata=body.metadata,
-    )
+def _batch_id(request: Request) -> UUID:
+    return decode.uuid(request.path_params["batch_id"], "batch_not_found")
 
 
 def _payout_id(request: Request) -> UUID:
@@ -274,12 +340,12 @@ def _json(body: str, status: int = 200, headers: dict[str, str] | None = None) -
     return Response(body, status, headers, "application/json")
 
 
-def _reply(reply: doors.Reply) -> Response:
+def _reply(reply: doors.Reply, where: str) -> Response:
     headers = {"Idempotent-Replayed": "true"} if reply.replayed else {}
     if reply.status >= HTTPStatus.BAD_REQUEST:
         return Response(reply.body, reply.status, headers, "application/problem+json")
     created = msgspec.json.decode(reply.body, type=_Created)
-    headers["Location"] = f"{PREFIX}/payouts/{created.id}/"
+    headers["Location"] = f"{PREFIX}/{where}/{created.id}/"
     return _json(reply.body, reply.status, headers)
 
 
@@ -303,6 +369,14 @@ def _link(call: Call[Any, Empty], cursor: str) -> dict[str, str]:
     address = urlencode([*(pair for pair in given if pair[0] != "cursor"), ("cursor", cursor)])
     return {"Link": f'<{call.request.url.path}/?{address}>; rel="next"'}
 
+
+_OF_A_LINE: Final = (
+    "amount_invalid",
+    "currency_unknown",
+    "bank_account_invalid",
+    "reference_invalid",
+    "metadata_invalid",
+)
 
 ROUTES: Final[tuple[Route[Any, Any], ...]] = (
     Route(
@@ -351,11 +425,7 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
             "idempotency_key_invalid",
             "idempotency_key_in_flight",
             "idempotency_key_reused",
-            "amount_invalid",
-            "currency_unknown",
-            "bank_account_invalid",
-            "reference_invalid",
-            "metadata_invalid",
+            *_OF_A_LINE,
         ),
         rejections=("insufficient_funds", "bank_account_not_found"),
     ),
@@ -401,6 +471,83 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         body=Empty,
         response=Event,
         described=False,
+    ),
+    Route(
+        method="GET",
+        path="/batches/",
+        scope="read",
+        summary="Batches, newest first",
+        handler=list_batches,
+        query=Page,
+        body=Empty,
+        response=Listing[Batch],
+    ),
+    Route(
+        method="POST",
+        path="/batches/",
+        scope="payouts:create",
+        summary="Ask for up to 10,000 payouts at once, which are then made one after another",
+        handler=create_batch,
+        query=BatchQuery,
+        body=Upload,
+        response=Batch,
+        read=receive_upload,
+        content=_UPLOADS,
+        status=201,
+        idempotent=True,
+        errors=(
+            "idempotency_key_missing",
+            "idempotency_key_invalid",
+            "idempotency_key_in_flight",
+            "idempotency_key_reused",
+            "batch_line_invalid",
+            *_OF_A_LINE,
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/batches/check/",
+        scope="payouts:create",
+        summary="Tell what would become of a batch, line by line, and make nothing",
+        handler=check_batch,
+        query=Empty,
+        body=Upload,
+        response=BatchCheck,
+        read=receive_upload,
+        content=_UPLOADS,
+    ),
+    Route(
+        method="GET",
+        path="/batches/{batch_id}/",
+        scope="read",
+        summary="One batch, and how far it is",
+        handler=get_batch,
+        query=Empty,
+        body=Empty,
+        response=Batch,
+        errors=("batch_not_found",),
+    ),
+    Route(
+        method="GET",
+        path="/batches/{batch_id}/lines/",
+        scope="read",
+        summary="The lines of a batch, and what became of each",
+        handler=list_batch_lines,
+        query=BatchLineQuery,
+        body=Empty,
+        response=Listing[BatchLineResult],
+        errors=("batch_not_found",),
+    ),
+    Route(
+        method="POST",
+        path="/batches/{batch_id}/cancel/",
+        scope="payouts:create",
+        summary="Cancel a batch that has not started",
+        handler=cancel_batch,
+        query=Empty,
+        body=Empty,
+        response=Batch,
+        errors=("batch_not_found", "batch_started"),
     ),
     Route(
         method="GET",

@@ -16,15 +16,17 @@ from typing import Any, Final, NoReturn, TypeVar, cast, get_args
 from uuid import UUID
 
 import msgspec
+from msgspec import UnsetType
 from starlette.requests import Request
 
+from pyapp.doors import PayoutRequest
 from pyapp.errors import CATALOG, FieldError, Problem
-from pyapp.web.types import Empty
+from pyapp.web.types import CreatePayout, Empty
 
 T = TypeVar("T", bound=msgspec.Struct)
 V = TypeVar("V")
 
-_MAX_BODY: Final = 64 * 1024
+MAX_BODY: Final = 64 * 1024
 _MAX_DEPTH: Final = 16
 _MAX_DIGITS: Final = 100
 _MAX_ERRORS: Final = 20
@@ -41,23 +43,31 @@ async def body(request: Request, into: type[T]) -> T:
         return into()
     given = await raw(request)
     if not given:
-        return _convert({}, into)
+        return convert({}, into)
+    if media_type(request) != "application/json":
+        raise Problem("unsupported_media_type")
+    return convert(strict_json(given), into)
+
+
+def media_type(request: Request) -> str:
+    """Return what the body is; text is in UTF-8, and nothing is compressed."""
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.replace(" ", "").replace('"', "").lower()
-    if media.strip().lower() != "application/json" or charset not in {"", "charset=utf-8"}:
+    if charset not in {"", "charset=utf-8"}:
         raise Problem("unsupported_media_type")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Problem("unsupported_media_type")
-    return _convert(strict_json(given), into)
+    return media.strip().lower()
 
 
-async def raw(request: Request) -> bytes:
-    """Return the body as it came, bounded in size."""
+async def raw(request: Request, most: int = MAX_BODY) -> bytes:
+    """Return the body as it came, of at most so many bytes."""
     found = bytearray()
     async for chunk in request.stream():
         found += chunk
-        if len(found) > _MAX_BODY:
-            raise Problem("payload_too_large", headers={"Connection": "close"})
+        if len(found) > most:
+            detail = None if most == MAX_BODY else f"Send at most {most >> 20} MiB"
+            raise Problem("payload_too_large", detail, headers={"Connection": "close"})
     return bytes(found)
 
 
@@ -135,7 +145,7 @@ def query(request: Request, into: type[T]) -> T:
             given.setdefault(name, []).append(value)
         else:
             given[name] = value
-    return _convert(given, into, in_query=True)
+    return convert(given, into, in_query=True)
 
 
 def refuse(*errors: FieldError) -> NoReturn:
@@ -146,7 +156,8 @@ def refuse(*errors: FieldError) -> NoReturn:
     raise Problem(code, first.detail if single else None, errors=errors[:_MAX_ERRORS])
 
 
-def _convert(given: Mapping[str, Any], into: type[T], *, in_query: bool = False) -> T:
+def convert(given: Mapping[str, Any], into: type[T], *, in_query: bool = False) -> T:
+    """Make one of these of a JSON object; all that is wrong is told at once."""
     fields = _fields(into)
     errors = [
         _error(name, "unknown", "There is no such field", in_query=in_query)
@@ -217,6 +228,26 @@ def _code(kind: object) -> str:
 def _words(exc: msgspec.ValidationError) -> str:
     """Return msgspec's message without its own notation of the place."""
     return str(exc).partition(" - at ")[0]
+
+
+def payout_request(body: CreatePayout, idempotency_key: str | None) -> PayoutRequest:
+    """Bring both forms of the amount to one."""
+    match body.amount_paise, body.amount, body.currency:
+        case int(amount), UnsetType(), UnsetType():
+            currency = "INR"
+        case UnsetType(), int(amount), str(currency):
+            pass
+        case _:
+            detail = "Send either amount_paise, or amount and currency"
+            refuse(FieldError(pointer="/amount_paise", code="invalid", detail=detail))
+    return PayoutRequest(
+        idempotency_key=idempotency_key,
+        amount=amount,
+        currency=currency,
+        bank_account_id=body.bank_account_id,
+        reference=body.reference,
+        metadata=body.metadata,
+    )
 
 
 def idempotency_key(request: Request) -> str:

@@ -17,8 +17,12 @@ from pyapp.web.route import PREFIX, Route
 from pyapp.web.types import (
     ApiKey,
     BankAccount,
+    Batch,
+    BatchCheck,
+    BatchLineResult,
     CancelPayout,
     CreateApiKey,
+    CreateBatch,
     CreatePayout,
     Empty,
     Event,
@@ -52,11 +56,15 @@ _PATH_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "maxLength": 255},
     },
 }
+_PATH_PARAMETERS["batch_id"] = {
+    "description": "The batch's id",
+    "schema": {"type": "string", "format": "uuid"},
+}
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": True,
-    "description": "Make one per payout, a UUID is best, and keep it for every retry. Bare or as"
+    "description": "Make one per request, a UUID is best, and keep it for every retry. Bare or as"
     ' a quoted string: abc and "abc" are the same key.',
     "schema": {"type": "string", "minLength": 1, "maxLength": 257, "pattern": "^[!-~]+$"},
     "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
@@ -126,6 +134,55 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     },
     Event: _EVENT,
     Events: {"data": [_EVENT], "has_more": False, "next_cursor": "MTc"},
+    CreateBatch: {
+        "payouts": [
+            {"amount_paise": 6000, "bank_account_id": "demo-bank-account", "reference": "wage-1"},
+            {"amount_paise": 4000, "bank_account_id": "demo-bank-account", "reference": "wage-2"},
+        ]
+    },
+    BatchCheck: {
+        "lines": 2,
+        "accepted": 1,
+        "rejected": 1,
+        "invalid": 0,
+        "replayed": 0,
+        "totals": [{"currency": "INR", "lines": 1, "amount": 6000}],
+        "errors": [
+            {
+                "line": 2,
+                "field": None,
+                "code": "insufficient_funds",
+                "detail": "available balance 0 is less than the amount 4000 (minor units of INR)",
+            }
+        ],
+    },
+    Batch: {
+        "id": "019a2f4e-7a10-7d3e-9f00-5d1e8a902b7c",
+        "status": "pending",
+        "mode": "best_effort",
+        "name": "wages of January",
+        "lines": 2,
+        "accepted": 0,
+        "rejected": 0,
+        "totals": [{"currency": "INR", "lines": 2, "amount": 10000}],
+        "created_at": "2026-01-31T12:00:00.000000Z",
+        "completed_at": None,
+    },
+    BatchLineResult: {
+        "line": 1,
+        "outcome": "accepted",
+        "amount": 6000,
+        "currency": "INR",
+        "bank_account_id": "demo-bank-account",
+        "reference": "wage-1",
+        "metadata": {},
+        "idempotency_key": "batch-019a2f4e-7a10-7d3e-9f00-5d1e8a902b7c-1",
+        "payout_id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a90",
+        "payout_status": "settled",
+        "replayed": False,
+        "code": None,
+        "detail": None,
+    },
     LedgerEntry: {
         "currency": "INR",
         "seq": 2,
@@ -169,7 +226,8 @@ def document(routes: Iterable[Route[Any, Any]]) -> dict[str, Any]:
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for route in filter(lambda one: one.described, routes):
         paths[PREFIX + route.path][route.method.lower()] = _operation(route, schemas)
-    schemas["CreatePayout"]["oneOf"] = _ONE_AMOUNT
+    for name in ("CreatePayout", "BatchLine"):
+        schemas[name]["oneOf"] = _ONE_AMOUNT
     return {
         "openapi": "3.1.0",
         "info": {
@@ -232,7 +290,16 @@ def _operation(route: Route[Any, Any], schemas: dict[str, Any]) -> dict[str, Any
         "parameters": _parameters(route, schemas),
         "responses": {str(route.status): _success(route, schemas), **_refusals(route, schemas)},
     }
-    if route.body is not Empty:
+    if route.content:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {
+                name: found
+                for media, kind in route.content.items()
+                for name, found in _content(media, kind, schemas).items()
+            },
+        }
+    elif route.body is not Empty:
         required = any(field.required for field in msgspec.structs.fields(route.body))
         operation["requestBody"] = {
             "required": required,
@@ -315,7 +382,7 @@ def _content(media: str, kind: Any, schemas: dict[str, Any]) -> dict[str, Any]: 
     content = {"schema": _schema(kind, schemas)}
     if kind in EXAMPLES:
         content["example"] = EXAMPLES[kind]
-    elif get_args(kind):
+    elif len(get_args(kind)) == 1:
         (item,) = get_args(kind)
         content["example"] = {"data": [EXAMPLES[item]], "has_more": False, "next_cursor": None}
     return {media: content}

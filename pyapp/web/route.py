@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -53,6 +53,8 @@ class Route(Generic[Q, B]):
     query: type[Q]
     body: type[B]
     response: Any  # the type that documents the answer
+    read: Callable[[Request], Awaitable[B]] | None = None  # the body, where it is no small JSON
+    content: Mapping[str, Any] = field(default_factory=dict)  # and what it may be, by media type
     status: int = 200
     idempotent: bool = False  # an Idempotency-Key is required
     errors: tuple[str, ...] = ()  # codes beyond those that every route has
@@ -67,7 +69,7 @@ class Route(Generic[Q, B]):
             raise Problem("forbidden", f"The API key lacks the scope {self.scope}")
         key = decode.idempotency_key(request) if self.idempotent else ""
         query = decode.query(request, self.query)
-        body = await decode.body(request, self.body)
+        body = await (self.read(request) if self.read else decode.body(request, self.body))
         async with turn(caller.merchant_id):
             return await self.handler(Call(db, caller, request, key, query, body))
 

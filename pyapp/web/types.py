@@ -95,6 +95,9 @@ KeyName = Annotated[
     ),
 ]
 Status = Literal["pending", "processing", "settled", "failed", "cancelled", "returned"]
+Mode = Literal["best_effort", "all_or_nothing"]
+BatchStatus = Literal["pending", "processing", "completed", "rejected", "cancelled"]
+Outcome = Literal["accepted", "rejected"]
 Kind = Literal["credit", "hold", "settle", "release", "return"]
 Minor = Annotated[int, Meta(description="Minor units of the currency", examples=[6000])]
 From = Annotated[datetime, Meta(tz=True, description="Created at this time or later")]
@@ -158,6 +161,42 @@ class RollApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 86400
 
 
+class BatchLine(CreatePayout, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A payout of a batch."""
+
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=255,
+                pattern="^[!-~]+$",
+                description="Its own; without one, one is made of the batch's id and the line",
+                extra={"code": "idempotency_key_invalid"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+class CreateBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Payouts that are asked for at once."""
+
+    payouts: Annotated[list[BatchLine], Meta(min_length=1, max_length=10_000)]
+
+
+class BatchQuery(Struct, frozen=True, kw_only=True):
+    """How the batch is to be done."""
+
+    mode: Annotated[
+        Mode, Meta(description="Each line for itself, or none if one of them is refused")
+    ] = "best_effort"
+    name: (
+        Annotated[str, Meta(min_length=1, max_length=255, pattern=_PRINTABLE, description="Yours")]
+        | None
+    ) = None
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """How much of a list, and from where."""
 
@@ -179,6 +218,13 @@ class PayoutQuery(Page, frozen=True, kw_only=True):
     reference: Reference | None = None
     utr: Annotated[str, Meta(max_length=255, description="The bank's reference")] | None = None
     bank_account_id: BankAccountId | None = None
+    batch_id: Annotated[UUID, Meta(description="What a batch has made")] | None = None
+
+
+class BatchLineQuery(Page, frozen=True, kw_only=True):
+    """Which lines of a batch."""
+
+    outcome: Outcome | None = None
 
 
 class LedgerQuery(Page, frozen=True, kw_only=True):
@@ -195,6 +241,15 @@ class StreamQuery(Struct, frozen=True, kw_only=True):
     """Where a stream begins; the header Last-Event-ID comes first."""
 
     cursor: Annotated[str, Meta(max_length=512)] | None = None
+
+
+Sheet = Annotated[
+    str,
+    Meta(
+        description="A header line and a line per payout; amounts in the currency's own unit",
+        examples=["amount,bank_account_id,reference\n60.00,demo-bank-account,wage-1\n"],
+    ),
+]
 
 
 # -------------------------------------------------------------------------------------- responses
@@ -335,6 +390,68 @@ class Me(Struct, frozen=True, kw_only=True):
     available_paise: Annotated[int, Meta(description="INR that may be spent, in paise")]
     held_paise: Annotated[int, Meta(description="INR that open payouts hold, in paise")]
     balances: list[Balance]
+
+
+class Total(Struct, frozen=True, kw_only=True):
+    """A sum in one currency."""
+
+    currency: Currency
+    lines: int
+    amount: Minor
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """Many payouts that were asked for at once, and how far they are."""
+
+    id: UUID
+    status: BatchStatus
+    mode: Mode
+    name: str | None
+    lines: int
+    accepted: Annotated[int, Meta(description="Lines that have a payout, so far")]
+    rejected: Annotated[int, Meta(description="Lines that were refused, so far")]
+    totals: Annotated[list[Total], Meta(description="What was asked for, by currency")]
+    created_at: Time
+    completed_at: Time | None
+
+
+class BatchLineResult(Struct, frozen=True, kw_only=True):
+    """A line of a batch: its payout as it is now, or why there is none."""
+
+    line: Annotated[int, Meta(description="From 1")]
+    outcome: Outcome | None
+    amount: Minor
+    currency: Currency
+    bank_account_id: BankAccountId
+    reference: str | None
+    metadata: Metadata
+    idempotency_key: str
+    payout_id: UUID | None
+    payout_status: Status | None
+    replayed: Annotated[bool, Meta(description="The key was used before: this is its payout")]
+    code: str | None
+    detail: str | None
+
+
+class LineError(Struct, frozen=True, kw_only=True):
+    """What is wrong with a line."""
+
+    line: Annotated[int, Meta(description="From 1")]
+    field: str | None = None
+    code: str
+    detail: str
+
+
+class BatchCheck(Struct, frozen=True, kw_only=True):
+    """What would become of a batch if it were done now."""
+
+    lines: int
+    accepted: int
+    rejected: Annotated[int, Meta(description="Lines that would be refused")]
+    invalid: Annotated[int, Meta(description="Those of them for which no batch would be taken")]
+    replayed: Annotated[int, Meta(description="Lines whose key has been used: no new payout")]
+    totals: Annotated[list[Total], Meta(description="What would be accepted, by currency")]
+    errors: list[LineError]
 
 
 class Listing(Struct, Generic[T], frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from tests.conftest import Database
 from tests.desk import ACCOUNT, STATUSES, Desk, violations
 
 INVARIANTS = {
+    "broken_batches",
     "broken_chain",
     "broken_history",
     "broken_idempotency",
@@ -57,6 +58,8 @@ def live(desk: Desk) -> None:
     desk.create("poor", 10**12)
     desk.create("bad", -1)
     desk.create_batch(*[(f"b{n}", 700, "INR", ACCOUNT, None, None) for n in range(4)])
+    batch = desk.upload(*[(None, 700, "INR", ACCOUNT, None, None) for _ in range(3)]).json["id"]
+    desk.advance(batch, limit=2)
     for payout_id in made:
         desk.settle_batch((payout_id, "LATE", {"said": "paid"}))
     desk.claim(limit=2)
@@ -300,6 +303,18 @@ TAMPERINGS: list[tuple[str, str]] = [
             " (merchant_id, idempotency_key, fingerprint, payout_id, status, body)"
             " SELECT merchant_id, 'forged', fingerprint, payout_id, status, body"
             f" FROM payout.idempotency_keys WHERE {PENDING}"
+        ),
+    ),
+    # batches
+    ("broken_batches", f"DELETE FROM payout.batch_lines WHERE {MINE} AND line = 3"),
+    ("broken_batches", f"DELETE FROM payout.batch_answers WHERE {MINE} AND line = 2"),
+    ("broken_batches", f"UPDATE payout.batches SET accepted = 1 WHERE {MINE}"),
+    ("broken_batches", f"UPDATE payout.batch_answers SET payout_id = uuidv7() WHERE {MINE}"),
+    (
+        "broken_batches",
+        (
+            "UPDATE payout.batches SET created_at = now() - interval '301 s',"
+            f" advanced_at = now() - interval '301 s' WHERE {MINE}"
         ),
     ),
     # what a state must show

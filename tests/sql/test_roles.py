@@ -56,6 +56,8 @@ FUNCTIONS = {
     "payrail.bank_account_json": READERS,
     "payrail.api_key_json": READERS,
     "payrail.me_json": READERS,
+    "payrail.batch_json": READERS,
+    "payrail.batch_line_json": READERS,
     # merchants
     "payrail.authenticate": API,
     "payrail.create_payout": API | OPERATOR,
@@ -77,6 +79,9 @@ FUNCTIONS = {
     "payrail.webhook_work": READERS,
     "payrail.webhook_calls": READERS,
     "payrail.webhook_field_problem": NOBODY,
+    "payrail.check_payouts": API | OPERATOR,
+    "payrail.create_batch": API | OPERATOR,
+    "payrail.cancel_batch": API | OPERATOR,
     # the dashboard
     "payrail.open_session": API,
     "payrail.resume_session": API,
@@ -91,6 +96,8 @@ FUNCTIONS = {
     "ledger.position_at": NOBODY,
     # the worker
     "payrail.due_merchants": WORKER | OPERATOR,
+    "payrail.due_batches": WORKER | OPERATOR,
+    "payrail.advance_batch": WORKER | OPERATOR,
     "payrail.claim_payouts": WORKER,
     "payrail.record_answers": WORKER,
     "payrail.declare_rail": WORKER,
@@ -175,6 +182,8 @@ SELECTS = {
     "payrail.instance": READERS,
     "payrail.merchants": READERS,
     "payrail.bank_accounts": READERS,
+    "payrail.batches": READERS,
+    "payrail.batch_lines": READERS,
     "payrail.balances": READERS,
     "payrail.ledger_entries": READERS,
     "payrail.ledger_lines": READERS,
@@ -200,6 +209,7 @@ SELECTS = {
     "payrail.operators": OPERATOR | AUDITOR,
     "payrail.operator_actions": OPERATOR | AUDITOR,
     "audit.loaded_definitions": AUDITOR,
+    "audit.broken_batches": AUDITOR,
     "audit.broken_chain": AUDITOR,
     "audit.broken_history": AUDITOR,
     "audit.broken_idempotency": AUDITOR,
@@ -236,6 +246,9 @@ SELECTS = {
     "payout.payouts": NOBODY,
     "payout.history": NOBODY,
     "payout.idempotency_keys": NOBODY,
+    "payout.batches": NOBODY,
+    "payout.batch_lines": NOBODY,
+    "payout.batch_answers": NOBODY,
     "rail.evidence": NOBODY,
     "rail.attempts": NOBODY,
     "rail.calls": NOBODY,
@@ -479,6 +492,7 @@ def test_the_api_can_not_move_money_by_itself(desk: Desk) -> None:
 def test_the_worker_can_not_ask_for_money(desk: Desk) -> None:
     for door, arguments in (
         ("create_payout", {"idempotency_key": "k", "amount": 1, "bank_account_id": ACCOUNT}),
+        ("create_batch", {"idempotency_key": "k", "requests": []}),
         ("cancel_payout", {"payout_id": uuid4()}),
         ("credit_merchant", {"amount": 1, "currency": "INR", "reference": "r"}),
         ("return_payout", {"payout_id": uuid4(), "return_code": "R"}),
@@ -500,10 +514,13 @@ APPEND_ONLY = (
     "ledger.entries",
     "webhook.events",
     "payout.idempotency_keys",
+    "payout.batch_lines",
+    "payout.batch_answers",
     "rail.evidence",
 )
 NEVER_DELETED = (
     "payout.payouts",
+    "payout.batches",
     "merchant.merchants",
     "merchant.bank_accounts",
     "merchant.api_keys",
@@ -515,6 +532,8 @@ def full(own_desk: Desk) -> Desk:
     """A merchant with a row in every table."""
     own_desk.payout("settled")
     own_desk.payout("failed")
+    batch = own_desk.upload(*[(None, 100, "INR", ACCOUNT, None, None)] * 2).json["id"]
+    own_desk.advance(batch, limit=1)
     return own_desk
 
 
@@ -556,6 +575,9 @@ def test_a_record_is_never_altered(full: Desk, role: str, table: str, replicatio
         ("merchant.api_keys", "scopes = scopes[:1]"),
         ("merchant.api_keys", "owner = 'mallory'"),
         ("merchant.api_keys", "key_hash = sha256('known')"),
+        ("payout.batches", "mode = 'all_or_nothing'"),
+        ("payout.batches", "accepted = 0"),
+        ("payout.batches", "answer = '{}'"),
     ],
 )
 def test_where_money_goes_and_who_may_ask_is_never_rewritten(
@@ -679,7 +701,7 @@ UNSAFE = [
 def test_the_money_doors_are_all_here() -> None:
     moving = {name.removeprefix("payrail.") for name in FUNCTIONS if "payout" in name}
     inside = {"payout_json", "payout_detail_json", "daily_payouts", "open_payouts"}
-    inside |= {"find_payouts", "troubled_payouts", "payout_at"}
+    inside |= {"find_payouts", "troubled_payouts", "payout_at", "check_payouts"}
     assert {*DOORS} == {n for n in moving if "." not in n} - inside | {
         "credit_merchant",
         "record_answers",

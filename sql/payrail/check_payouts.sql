@@ -1,0 +1,76 @@
+-- Promises: what payrail.create_payouts would say to these requests as things are now, without making any: only the lines that would
+-- make no new payout are returned. Nothing is locked, so it may be different a moment later.
+CREATE OR REPLACE FUNCTION payrail.check_payouts(p_merchant_id uuid, p_requests payrail.payout_request[])
+RETURNS TABLE (line integer, replayed boolean, code text, detail text)
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_row record;
+    v_currency text;
+    v_left bigint;
+BEGIN
+    FOR v_row IN
+        SELECT
+            r.line,
+            r.amount,
+            r.currency,
+            coalesce(
+                payout.request_problem(coalesce(r.idempotency_key, 'to-be-made'), r.amount, r.bank_account_id, r.reference, r.metadata),
+                CASE
+                    WHEN
+                        r.times > 1 AND r.idempotency_key IS NOT NULL
+                        OR k.fingerprint
+                        <> payout.request_fingerprint(r.amount, r.currency, r.bank_account_id, r.reference, r.metadata)
+                        THEN 'idempotency_key_reused'
+                    WHEN k.status <> 201 THEN k.body ->> 'code'
+                    WHEN k.status = 201 THEN NULL
+                    WHEN c.currency IS NULL THEN 'currency_unknown'
+                    WHEN a.bank_account_id IS NULL THEN 'bank_account_not_found'
+                END
+            ) AS problem,
+            k.status IS NOT NULL AS is_known
+        FROM (
+            SELECT
+                u.*,
+                u.ordinality::integer AS line,
+                row_number() OVER (PARTITION BY u.idempotency_key ORDER BY u.ordinality) AS times
+            FROM unnest(p_requests) WITH ORDINALITY u
+        ) r
+        LEFT JOIN payout.idempotency_keys k ON k.merchant_id = p_merchant_id AND r.idempotency_key = k.idempotency_key
+        LEFT JOIN merchant.bank_accounts a
+            ON a.merchant_id = p_merchant_id AND r.bank_account_id = a.bank_account_id AND a.archived_at IS NULL
+        LEFT JOIN ledger.currencies c ON r.currency = c.currency
+        ORDER BY r.currency, r.line
+    LOOP
+        line := v_row.line;
+        replayed := v_row.is_known;
+        code := v_row.problem;
+        detail := CASE WHEN v_row.problem IS NOT NULL THEN coalesce(payrail.problem(v_row.problem) ->> 'detail', v_row.problem) END;
+        IF v_row.problem IS NULL AND NOT v_row.is_known THEN
+            IF v_row.currency IS DISTINCT FROM v_currency THEN
+                v_currency := v_row.currency;
+                SELECT b.available INTO v_left
+                FROM payrail.balances b
+                WHERE b.merchant_id = p_merchant_id AND b.currency = v_row.currency;
+                v_left := coalesce(v_left, 0);
+            END IF;
+            IF v_row.amount <= v_left THEN
+                v_left := v_left - v_row.amount;
+                CONTINUE;
+            END IF;
+            code := 'insufficient_funds';
+            detail := format(
+                'available balance %s is less than the amount %s (minor units of %s)', v_left, v_row.amount, v_row.currency
+            );
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION payrail.check_payouts IS
+'What would be said to these requests now, without making any payout: the lines that would be refused (code, detail), or whose
+idempotency key has been answered before (replayed). Lines count from 1; the others would be accepted.';
