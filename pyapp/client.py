@@ -8,6 +8,8 @@ growing pauses or after `Retry-After`: what only reads, what says the same when 
 payout, since it has an idempotency key. What the API refuses is an `ApiError`; when there was no
 answer to the last try it is a `LostError`, and nobody knows yet whether the request was carried
 out: send it again with the idempotency key that the error has.
+
+`verify_webhook` tells whether a webhook is PayRail's, and what it says.
 """
 
 from __future__ import annotations
@@ -25,12 +27,16 @@ from uuid import UUID, uuid4
 
 import httpx
 import msgspec
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from pyapp.errors import FieldError, ProblemDocument
 from pyapp.keys import Scope
 from pyapp.web.types import (
     ApiKey,
     BankAccount,
+    Event,
+    Events,
     Kind,
     LedgerEntry,
     Listing,
@@ -46,6 +52,7 @@ T = TypeVar("T")
 _PREFIX: Final = "/api/v1"
 _PAGE: Final = 100  # the most that a list gives at once
 _LONGEST: Final = 30.0  # seconds between two tries
+_SILENCE: Final = 45.0  # seconds; a stream shows a sign of life every 15
 _OVERLOADED: Final = 429
 _FAILED: Final = 500
 
@@ -71,6 +78,26 @@ class LostError(Exception):
         self.idempotency_key = idempotency_key
         again = f"; send it again with idempotency_key={idempotency_key!r}"
         super().__init__(what + (again if idempotency_key else ""))
+
+
+class ForgedError(Exception):
+    """A webhook that none of the secrets has signed within the last five minutes."""
+
+
+def verify_webhook(body: bytes, headers: Mapping[str, str], *secrets: str) -> Event:
+    """Return the event of a webhook that one of the secrets (`whsec_…`) has signed.
+
+    `body` is what came, byte for byte. ForgedError if it can't be trusted. The same event may come
+    again, with the same id, and an older one after a newer one.
+    """
+    for signer in [Webhook(secret) for secret in secrets]:
+        try:
+            signer.verify(body, dict(headers), json_parse=False)
+        except (WebhookVerificationError, ValueError):  # a ValueError for what is malformed
+            continue
+        return msgspec.json.decode(body, type=Event)
+    message = "the webhook is not signed with any of the secrets, or not within five minutes"
+    raise ForgedError(message)
 
 
 class NewPayout(TypedDict, total=False):
@@ -161,6 +188,10 @@ def _create_payout(body: NewPayout, idempotency_key: str | None) -> _Ask[Payout]
     return _Ask("POST", "/payouts/", Payout, body=body, idempotency_key=key)
 
 
+def _events(cursor: str | None, kind: type[T]) -> _Ask[T]:
+    return _get("/events/", kind, {} if cursor is None else {"cursor": cursor})
+
+
 def _page(ask: _Ask[T], cursor: str | None) -> _Ask[Listing[T]]:
     """Return the request for one page of a list of what `ask` is of."""
     query = {"limit": _PAGE, **ask.query, **({} if cursor is None else {"cursor": cursor})}
@@ -199,6 +230,42 @@ class _Patience:
         raise ApiError(problem, ask.idempotency_key)
 
 
+@dataclass(slots=True)
+class _Stream:
+    """A stream of server-sent events, and how far it has been heard."""
+
+    after: int | None
+    timeout: float
+    failures: int = 0
+    rest: bytes = b""
+
+    def options(self) -> dict[str, Any]:
+        """Begin anew behind what has been heard."""
+        self.rest = b""
+        return {
+            "method": "GET",
+            "url": f"{_PREFIX}/events/stream/",
+            "headers": {} if self.after is None else {"Last-Event-ID": str(self.after)},
+            "timeout": httpx.Timeout(self.timeout, read=max(self.timeout, _SILENCE)),
+        }
+
+    def hear(self, chunk: bytes) -> Iterator[Event]:
+        """Return the events that have come in full."""
+        self.failures = 0
+        *blocks, self.rest = (self.rest + chunk).split(b"\n\n")
+        for block in blocks:
+            said = dict(line.partition(b": ")[::2] for line in block.split(b"\n"))
+            if b"id" in said:
+                self.after = int(said[b"id"])
+            if b"data" in said:
+                yield msgspec.json.decode(said[b"data"], type=Event)
+
+    def pause(self, patience: _Patience, answer: httpx.Response | httpx.TransportError) -> float:
+        """Return how long to wait before the stream is opened again; raise if it is no use."""
+        self.failures += 1
+        return patience.after(_Ask("GET", "/events/stream/", Event), answer, self.failures)
+
+
 def _problem(answer: httpx.Response) -> ProblemDocument | None:
     """Return what an answer refuses; None if it isn't the API's own, but a proxy's."""
     try:
@@ -234,6 +301,7 @@ class Client:
         """`timeout` and `first_pause` are seconds; `tries` counts the first one."""
         self._http = httpx.Client(**_options(url, key, timeout))
         self._patience = _Patience(tries, first_pause)
+        self._timeout = timeout
 
     def __enter__(self) -> Self:
         return self
@@ -271,6 +339,31 @@ class Client:
         """Cancel a payout that no worker has taken yet."""
         return self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
 
+    def events(self, *, cursor: str | None = None) -> Iterator[Event]:
+        """Return what has happened so far, oldest first; from behind a cursor on."""
+        return self._all(_events(cursor, Event))
+
+    def event_page(self, *, cursor: str | None = None) -> Events:
+        """Return one page of what happened; its `next_cursor` is where to go on, now or later."""
+        return self._send(_events(cursor, Events))
+
+    def follow(self, after: int | None = None) -> Iterator[Event]:
+        """Yield events as they happen, without end: after the one numbered so, or from now on."""
+        stream = _Stream(after, self._timeout)
+        while True:
+            try:
+                with self._http.stream(**stream.options()) as answer:
+                    pause = self._patience.first_pause  # a stream ends now and then
+                    if answer.is_success:
+                        for chunk in answer.iter_bytes():
+                            yield from stream.hear(chunk)
+                    else:
+                        answer.read()
+                        pause = stream.pause(self._patience, answer)
+            except httpx.TransportError as exc:
+                pause = stream.pause(self._patience, exc)
+            time.sleep(pause)
+
     def bank_accounts(self) -> Iterator[BankAccount]:
         """Return bank accounts, by id."""
         return self._all(_get("/bank_accounts/", BankAccount))
@@ -301,12 +394,12 @@ class Client:
         return self._send(_post(f"/api_keys/{api_key_id}/revoke/", ApiKey))
 
     def _all(self, ask: _Ask[T]) -> Iterator[T]:
-        cursor = None
+        cursor: str | None = None
         while True:
             page = self._send(_page(ask, cursor))
             yield from page.data
             cursor = page.next_cursor
-            if cursor is None:
+            if not page.has_more:
                 return
 
     def _send(self, ask: _Ask[T]) -> T:
@@ -338,6 +431,7 @@ class AsyncClient:
         """`timeout` and `first_pause` are seconds; `tries` counts the first one."""
         self._http = httpx.AsyncClient(**_options(url, key, timeout))
         self._patience = _Patience(tries, first_pause)
+        self._timeout = timeout
 
     async def __aenter__(self) -> Self:
         return self
@@ -375,6 +469,32 @@ class AsyncClient:
         """Cancel a payout that no worker has taken yet."""
         return await self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
 
+    def events(self, *, cursor: str | None = None) -> AsyncIterator[Event]:
+        """Return what has happened so far, oldest first; from behind a cursor on."""
+        return self._all(_events(cursor, Event))
+
+    async def event_page(self, *, cursor: str | None = None) -> Events:
+        """Return one page of what happened; its `next_cursor` is where to go on, now or later."""
+        return await self._send(_events(cursor, Events))
+
+    async def follow(self, after: int | None = None) -> AsyncIterator[Event]:
+        """Yield events as they happen, without end: after the one numbered so, or from now on."""
+        stream = _Stream(after, self._timeout)
+        while True:
+            try:
+                async with self._http.stream(**stream.options()) as answer:
+                    pause = self._patience.first_pause  # a stream ends now and then
+                    if answer.is_success:
+                        async for chunk in answer.aiter_bytes():
+                            for event in stream.hear(chunk):
+                                yield event
+                    else:
+                        await answer.aread()
+                        pause = stream.pause(self._patience, answer)
+            except httpx.TransportError as exc:
+                pause = stream.pause(self._patience, exc)
+            await asyncio.sleep(pause)
+
     def bank_accounts(self) -> AsyncIterator[BankAccount]:
         """Return bank accounts, by id."""
         return self._all(_get("/bank_accounts/", BankAccount))
@@ -407,13 +527,13 @@ class AsyncClient:
         return await self._send(_post(f"/api_keys/{api_key_id}/revoke/", ApiKey))
 
     async def _all(self, ask: _Ask[T]) -> AsyncIterator[T]:
-        cursor = None
+        cursor: str | None = None
         while True:
             page = await self._send(_page(ask, cursor))
             for item in page.data:
                 yield item
             cursor = page.next_cursor
-            if cursor is None:
+            if not page.has_more:
                 return
 
     async def _send(self, ask: _Ask[T]) -> T:

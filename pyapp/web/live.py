@@ -80,7 +80,7 @@ class Hub:
         ends = time.monotonic() + _LIFE
         with self._reading(merchant_id) as reader:
             self._seen.setdefault(merchant_id, doors.Seen(merchant_id, after))
-            yield b"retry: 1000\n\n"
+            yield b"retry: 1000\nid: %d\n\n" % after  # where to go on, also before the first event
             while time.monotonic() < ends:
                 async with turn(merchant_id):
                     found = await doors.events(db, merchant_id, limit=_PAGE, after=after)

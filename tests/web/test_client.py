@@ -6,23 +6,35 @@ import asyncio
 import http.client
 import inspect
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, get_type_hints
 from uuid import uuid4
 
+import msgspec
 import pytest
+from standardwebhooks import Webhook
 
 from pyapp import client as library
-from pyapp.client import ApiError, AsyncClient, Client, LostError
+from pyapp.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    ForgedError,
+    LostError,
+    verify_webhook,
+)
 from pyapp.keys import SCOPES
 from pyapp.web import types
 from tests.web.client import Client as Caller
 from tests.web.conftest import Connection, NewClient, Web
 
 PAYOUT: Any = {"amount_paise": 100, "bank_account_id": "demo-bank-account"}
+SECRET, OTHER = (f"whsec_{b64encode(bytes([n] * 32)).decode()}" for n in (1, 2))
 QUICK: dict[str, Any] = {"first_pause": 0.001}
 
 
@@ -31,10 +43,10 @@ class Wire:
     """A proxy before the server; the next requests go as `faults` says, and then as they should.
 
     `lost`: the request arrives, its answer does not. `cut`: not even the request does. `html`: a
-    proxy's own 502.
+    proxy's own 502. `break`: a stream ends after an event.
     """
 
-    url: str = ""
+    url: str
     faults: list[str] = field(default_factory=list)
     seen: list[tuple[str, str, str | None]] = field(default_factory=list)
 
@@ -45,44 +57,66 @@ def wire(web: Web) -> Iterator[Wire]:
         yield found
 
 
-@contextmanager
-def proxied(web: Web) -> Iterator[Wire]:
-    wire = Wire()
+class Server(ThreadingHTTPServer):
+    """The proxy; each request is a connection of its own."""
 
-    class Proxy(BaseHTTPRequestHandler):
-        def do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            fault = wire.faults.pop(0) if wire.faults else ""
-            wire.seen.append((self.command, self.path, self.headers.get("idempotency-key")))
-            if fault == "cut":
-                return
-            if fault == "html":
-                self.send_response(502)
-                self.end_headers()
-                self.wfile.write(b"<h1>Bad gateway</h1>")
-                return
-            onward = http.client.HTTPConnection(web.host, web.port)
+    def __init__(self, web: Web) -> None:
+        super().__init__(("127.0.0.1", 0), Proxy)
+        self.web = web
+        self.wire = Wire(f"http://127.0.0.1:{self.server_port}")
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that has hung up."""
+
+
+class Proxy(BaseHTTPRequestHandler):
+    server: Server
+
+    def do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        wire, web = self.server.wire, self.server.web
+        fault = wire.faults.pop(0) if wire.faults else ""
+        wire.seen.append((self.command, self.path, self.headers.get("idempotency-key")))
+        if fault == "html":
+            self.send_response(502)
+            self.end_headers()
+            self.wfile.write(b"<h1>Bad gateway</h1>")
+        if fault in {"html", "cut"}:
+            return
+        with closing(http.client.HTTPConnection(web.host, web.port)) as onward:
             onward.request(self.command, self.path, body or None, dict(self.headers))
             answer = onward.getresponse()
+            if answer.getheader("content-type", "").startswith("text/event-stream"):
+                self.stream(answer, fault)
+                return
             content = answer.read()
-            onward.close()
-            if fault != "lost":
-                self.send_response_only(answer.status)
-                for name, value in answer.getheaders():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
+        if fault != "lost":
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
 
-        do_GET = do_POST = do  # noqa: N815  # the library's names
+    do_GET = do_POST = do  # noqa: N815  # the library's names
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
+    def stream(self, answer: http.client.HTTPResponse, fault: str) -> None:
+        self.send_response(200)
+        self.end_headers()
+        while chunk := answer.read1():
+            self.wfile.write(chunk)
+            if fault == "break" and b"data: " in chunk:
+                return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        wire.url = f"http://127.0.0.1:{server.server_port}"
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def proxied(web: Web) -> Iterator[Wire]:
+    with Server(web) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield wire
+        yield server.wire
         server.shutdown()
         thread.join()
 
@@ -231,6 +265,97 @@ def test_no_error_shows_the_key(wire: Wire, keeper: Caller) -> None:
     assert keeper.key not in shown
 
 
+# --------------------------------------------------------------------------------------- events
+
+
+def test_what_happened_is_read_page_by_page(url: str, keeper: Caller) -> None:
+    with using(url, keeper) as payrail:
+        seen = payrail.event_page()
+        assert not seen.has_more
+        payout = payrail.create_payout(**PAYOUT)
+        payrail.cancel_payout(payout.id)
+        events = [*payrail.events(cursor=seen.next_cursor)]
+        assert [event.type for event in events] == ["payout.created", "payout.cancelled"]
+        assert {event.data["id"] for event in events} == {str(payout.id)}
+        assert [*payrail.events()][-2:] == events
+
+
+def test_what_happens_is_heard_when_it_does(url: str, keeper: Caller) -> None:
+    with using(url, keeper) as payrail, using(url, keeper) as other:
+        after = [*payrail.events()][-1].number
+        stream = payrail.follow(after)
+        for _ in range(2):
+            payout = other.create_payout(**PAYOUT)
+            assert next(stream).data["id"] == str(payout.id)
+
+
+def test_a_stream_that_breaks_goes_on_where_it_was(url: str, wire: Wire, keeper: Caller) -> None:
+    wire.faults = ["break", "cut", "html", "break"]
+    with using(wire.url, keeper) as payrail, using(url, keeper) as other:
+        stream = payrail.follow(0)
+        numbers = [next(stream).number]
+        for _ in range(3):
+            other.create_payout(**PAYOUT)
+            numbers.append(next(stream).number)
+    assert numbers == [*range(1, 5)]
+    assert wire.faults == []
+
+
+def test_a_webhook_is_verified(url: str, keeper: Caller) -> None:
+    with using(url, keeper) as payrail:
+        payrail.create_payout(**PAYOUT)
+        event = [*payrail.events()][-1]
+    body = msgspec.json.encode(event)
+    headers = signed(event.id, body)
+    assert verify_webhook(body, headers, SECRET) == event
+    # a receiver that changes its secret knows two for a while
+    assert verify_webhook(body, headers, OTHER, SECRET) == event
+    upper = {name.title(): text for name, text in headers.items()}
+    assert verify_webhook(body, upper, SECRET) == event
+    both = f"{signed(event.id, body, OTHER)['webhook-signature']} {headers['webhook-signature']}"
+    assert verify_webhook(body, {**headers, "webhook-signature": both}, SECRET) == event
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"webhook-id": "evt_2"},
+        {"webhook-timestamp": "1"},
+        {"webhook-timestamp": "nan"},
+        {"webhook-timestamp": "99999999999999999999"},
+        {"webhook-timestamp": ""},
+        {"webhook-signature": ""},
+        {"webhook-signature": "v1"},
+        {"webhook-signature": "v1,é"},
+        {"webhook-signature": "v1,AAAA"},
+        {"webhook-signature": "v1a,AAAA,BBBB"},
+    ],
+)
+def test_a_forged_webhook_is_refused(change: dict[str, str]) -> None:
+    headers = {**signed("evt_1", b"{}"), **change}
+    with pytest.raises(ForgedError):
+        verify_webhook(b"{}", headers, SECRET)
+
+
+@pytest.mark.parametrize("body", [b"{ }", b"", b"\xff", b"{}\n"])
+def test_a_webhook_with_another_body_is_refused(body: bytes) -> None:
+    with pytest.raises(ForgedError):
+        verify_webhook(body, signed("evt_1", b"{}"), SECRET)
+    with pytest.raises(ForgedError):
+        verify_webhook(b"{}", signed("evt_1", b"{}"), OTHER)
+    with pytest.raises(ForgedError):
+        verify_webhook(b"{}", {}, SECRET)
+
+
+def signed(event_id: str, body: bytes, secret: str = SECRET) -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(event_id, now, body.decode()),
+    }
+
+
 # -------------------------------------------------------------------------------------- asyncio
 
 
@@ -248,6 +373,11 @@ def test_the_same_with_asyncio(wire: Wire, keeper: Caller) -> None:
             wire.faults = ["lost"]
             with pytest.raises(LostError):
                 await payrail.create_api_key(scopes=["read"])
+            stream = payrail.follow(0)
+            wire.faults = ["break"]
+            numbers = [(await anext(stream)).number for _ in range(5)]
+            assert numbers == [*range(1, 6)]
+            assert len([event async for event in payrail.events()]) >= 11
 
     asyncio.run(pay())
 
