@@ -18,7 +18,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, Required, Self, TypedDict, TypeVar, Unpack
@@ -35,13 +35,18 @@ from pyapp.keys import Scope
 from pyapp.web.types import (
     ApiKey,
     BankAccount,
+    Batch,
+    BatchCheck,
+    BatchLineResult,
     Event,
     Events,
     Kind,
     LedgerEntry,
     Listing,
     Me,
+    Mode,
     NewApiKey,
+    Outcome,
     Payout,
     PayoutDetail,
     Status,
@@ -111,6 +116,12 @@ class NewPayout(TypedDict, total=False):
     metadata: Mapping[str, str] | None
 
 
+class BatchPayout(NewPayout, total=False):
+    """A payout of a batch; without a key one is made of the batch and the line."""
+
+    idempotency_key: str | None
+
+
 class PayoutFilters(TypedDict, total=False):
     """Which payouts; all of them must hold. Amounts are minor units."""
 
@@ -123,6 +134,7 @@ class PayoutFilters(TypedDict, total=False):
     reference: str
     utr: str
     bank_account_id: str
+    batch_id: UUID
 
 
 class LedgerFilters(TypedDict, total=False):
@@ -151,14 +163,17 @@ class _Ask(Generic[T]):
     path: str
     kind: type[T]
     query: Mapping[str, Any] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | bytes | None = None  # bytes are CSV
     idempotency_key: str | None = None
     repeatable: bool = True  # carried out twice it does what it does once
 
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         headers = {} if self.idempotency_key is None else {"Idempotency-Key": self.idempotency_key}
         content = None
-        if self.body is not None:
+        if isinstance(self.body, bytes):
+            headers["Content-Type"] = "text/csv"
+            content = self.body
+        elif self.body is not None:
             headers["Content-Type"] = "application/json"
             content = msgspec.json.encode(self.body)
         return http.build_request(
@@ -186,6 +201,26 @@ def _post(
 def _create_payout(body: NewPayout, idempotency_key: str | None) -> _Ask[Payout]:
     key = idempotency_key or str(uuid4())
     return _Ask("POST", "/payouts/", Payout, body=body, idempotency_key=key)
+
+
+def _create_batch(
+    payouts: Sequence[BatchPayout] | bytes, mode: Mode, name: str | None, key: str | None
+) -> _Ask[Batch]:
+    query = {"mode": mode} if name is None else {"mode": mode, "name": name}
+    return _Ask("POST", "/batches/", Batch, query, _upload(payouts), key or str(uuid4()))
+
+
+def _check_batch(payouts: Sequence[BatchPayout] | bytes) -> _Ask[BatchCheck]:
+    return _Ask("POST", "/batches/check/", BatchCheck, body=_upload(payouts))
+
+
+def _upload(payouts: Sequence[BatchPayout] | bytes) -> Mapping[str, Any] | bytes:
+    return payouts if isinstance(payouts, bytes) else {"payouts": payouts}
+
+
+def _batch_lines(batch_id: UUID, outcome: Outcome | None) -> _Ask[BatchLineResult]:
+    query = {} if outcome is None else {"outcome": outcome}
+    return _get(f"/batches/{batch_id}/lines/", BatchLineResult, query)
 
 
 def _events(cursor: str | None, kind: type[T]) -> _Ask[T]:
@@ -339,6 +374,39 @@ class Client:
         """Cancel a payout that no worker has taken yet."""
         return self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
 
+    def create_batch(
+        self,
+        payouts: Sequence[BatchPayout] | bytes,
+        *,
+        mode: Mode = "best_effort",
+        name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Leave up to 10,000 payouts to the worker, once per `idempotency_key`; bytes are CSV."""
+        return self._send(_create_batch(payouts, mode, name, idempotency_key))
+
+    def check_batch(self, payouts: Sequence[BatchPayout] | bytes) -> BatchCheck:
+        """Tell what would become of a batch, line by line, and make nothing."""
+        return self._send(_check_batch(payouts))
+
+    def batches(self) -> Iterator[Batch]:
+        """Return batches, newest first."""
+        return self._all(_get("/batches/", Batch))
+
+    def batch(self, batch_id: UUID) -> Batch:
+        """Return one batch, and how far it is."""
+        return self._send(_get(f"/batches/{batch_id}/", Batch))
+
+    def batch_lines(
+        self, batch_id: UUID, *, outcome: Outcome | None = None
+    ) -> Iterator[BatchLineResult]:
+        """Return the lines of a batch, and what became of each."""
+        return self._all(_batch_lines(batch_id, outcome))
+
+    def cancel_batch(self, batch_id: UUID) -> Batch:
+        """Cancel a batch that has not started."""
+        return self._send(_post(f"/batches/{batch_id}/cancel/", Batch))
+
     def events(self, *, cursor: str | None = None) -> Iterator[Event]:
         """Return what has happened so far, oldest first; from behind a cursor on."""
         return self._all(_events(cursor, Event))
@@ -468,6 +536,39 @@ class AsyncClient:
     async def cancel_payout(self, payout_id: UUID, *, reason: str | None = None) -> Payout:
         """Cancel a payout that no worker has taken yet."""
         return await self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
+
+    async def create_batch(
+        self,
+        payouts: Sequence[BatchPayout] | bytes,
+        *,
+        mode: Mode = "best_effort",
+        name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Leave up to 10,000 payouts to the worker, once per `idempotency_key`; bytes are CSV."""
+        return await self._send(_create_batch(payouts, mode, name, idempotency_key))
+
+    async def check_batch(self, payouts: Sequence[BatchPayout] | bytes) -> BatchCheck:
+        """Tell what would become of a batch, line by line, and make nothing."""
+        return await self._send(_check_batch(payouts))
+
+    def batches(self) -> AsyncIterator[Batch]:
+        """Return batches, newest first."""
+        return self._all(_get("/batches/", Batch))
+
+    async def batch(self, batch_id: UUID) -> Batch:
+        """Return one batch, and how far it is."""
+        return await self._send(_get(f"/batches/{batch_id}/", Batch))
+
+    def batch_lines(
+        self, batch_id: UUID, *, outcome: Outcome | None = None
+    ) -> AsyncIterator[BatchLineResult]:
+        """Return the lines of a batch, and what became of each."""
+        return self._all(_batch_lines(batch_id, outcome))
+
+    async def cancel_batch(self, batch_id: UUID) -> Batch:
+        """Cancel a batch that has not started."""
+        return await self._send(_post(f"/batches/{batch_id}/cancel/", Batch))
 
     def events(self, *, cursor: str | None = None) -> AsyncIterator[Event]:
         """Return what has happened so far, oldest first; from behind a cursor on."""

@@ -199,6 +199,23 @@ def test_a_refusal_tells_what_is_wrong(url: str, keeper: Caller) -> None:
     assert who.value.code == "unauthorized"
 
 
+def test_a_batch_is_checked_made_and_cancelled(url: str, keeper: Caller) -> None:
+    lines: list[Any] = [{**PAYOUT, "idempotency_key": "a"}, {**PAYOUT, "bank_account_id": "no"}]
+    sheet = b"amount,bank_account_id\n1.00,demo-bank-account\n"
+    with using(url, keeper) as payrail:
+        found = payrail.check_batch(lines)
+        assert (found.accepted, found.rejected) == (1, 1)
+        assert found.errors[0].line == 2
+        batch = payrail.create_batch(lines, name="november", idempotency_key="once")
+        assert payrail.create_batch(lines, name="november", idempotency_key="once") == batch
+        assert payrail.batch(batch.id).lines == 2
+        assert [line.outcome for line in payrail.batch_lines(batch.id)] == [None, None]
+        assert [*payrail.batch_lines(batch.id, outcome="accepted")] == []
+        assert payrail.cancel_batch(batch.id).status == "cancelled"
+        other = payrail.create_batch(sheet, mode="all_or_nothing")
+        assert [one.id for one in payrail.batches()] == [other.id, batch.id]
+
+
 # -------------------------------------------------------------------------------- trying again
 
 
@@ -402,6 +419,7 @@ def test_both_clients_do_the_same() -> None:
     ("ours", "theirs"),
     [
         (library.NewPayout, types.CreatePayout),
+        (library.BatchPayout, types.BatchLine),
         (library.NewKey, types.CreateApiKey),
         (library.PayoutFilters, types.PayoutQuery),
         (library.LedgerFilters, types.LedgerQuery),
