@@ -71,9 +71,10 @@ class Page(asyncio.Protocol):
 
 @dataclass
 class Site:
-    """A server with merchants: their keys, their cookies, and how many payouts each has."""
+    """A server with merchants: their ids, keys and cookies, and how many payouts each has."""
 
     port: int
+    ids: list[str]
     keys: list[str]
     cookies: list[str] = field(default_factory=list)
     payouts: list[int] = field(default_factory=lambda: [0] * MERCHANTS)
@@ -142,7 +143,8 @@ class Site:
             lambda: page, "127.0.0.1", self.port
         )
         transport.write(
-            f"GET /live?since={self.payouts[merchant]}-0 HTTP/1.1\r\nHost: b\r\n"
+            f"GET /live?since={self.payouts[merchant]}-0@{self.ids[merchant]} HTTP/1.1\r\n"
+            "Host: b\r\n"
             f"Cookie: {self.cookies[merchant]}\r\n\r\n".encode()
         )
         await page.listens.wait()
@@ -202,7 +204,7 @@ async def _rounds(site: Site, rounds: int) -> dict[int, list[tuple[float, float,
 @contextmanager
 def _serving(settings: Settings) -> Iterator[Site]:
     """Serve the API, with merchants that have money."""
-    keys = _merchants(settings)
+    ids, keys = _merchants(settings)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -217,7 +219,7 @@ def _serving(settings: Settings) -> Iterator[Site]:
             while not _answers(port):
                 assert process.poll() is None
                 time.sleep(0.05)
-            yield Site(port, keys)
+            yield Site(port, ids, keys)
         finally:
             process.terminate()
 
@@ -230,17 +232,20 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _merchants(settings: Settings) -> list[str]:
+def _merchants(settings: Settings) -> tuple[list[str], list[str]]:
+    ids = []
     keys = [secrets.token_urlsafe(32) for _ in range(MERCHANTS)]
     with psycopg.connect(settings.conninfo("admin"), autocommit=True) as connection:
         for number, key in enumerate(keys):
-            connection.execute(
-                "SELECT count(*) FROM payrail.create_merchant(%s) m,"
+            made = connection.execute(
+                "SELECT m.merchant_id::text FROM payrail.create_merchant(%s) m,"
                 " payrail.add_bank_account("
                 "m.merchant_id, 'demo-bank-account', 'Asha Rao', '000000000001', 'HDFC0000001'),"
                 " payrail.credit_merchant(m.merchant_id, 1000000000000000, 'INR', 'opening'),"
                 " payrail.create_api_key("
                 "m.merchant_id, %s, %s, p_writes_per_second => 1000000)",
                 [f"Pages {number}", hashlib.sha256(key.encode()).digest(), key[:8]],
-            )
-    return keys
+            ).fetchone()
+            assert made is not None
+            ids.append(made[0])
+    return ids, keys

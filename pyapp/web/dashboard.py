@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from functools import partial
@@ -30,7 +32,8 @@ from pyapp.web.types import Kind, Page, Status
 _LATEST: Final = 8  # rows on the overview
 _BALANCE_DAYS: Final = 30
 _PAYOUT_DAYS: Final = 14
-_EVENT_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+_TRUST: Final = 5.0  # seconds that an open page's session is taken to go on
+_EVENT_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})@([0-9a-f-]{36})")
 _BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
 
 COOKIE: Final = session.Cookie("__Host-payrail", "lax", doors.resume_session, doors.close_session)
@@ -316,16 +319,36 @@ async def bank_accounts(visit: Visit) -> Response:
 
 
 async def live(visit: Visit) -> Response:
-    """Stream what happens from what the page shows on; see `live.Hub`."""
+    """Stream what happens from what the page shows on; see `live.Hub`.
+
+    A page of another merchant, open since before this one signed in, is told nothing.
+    """
     since = visit.request.headers.get("last-event-id") or visit.request.query_params.get(
         "since", ""
     )
     found = _EVENT_ID.fullmatch(since)
     if found is None:
         raise Problem("invalid_request", "since is not an event id")
+    if found[3] != str(visit.merchant_id):
+        raise Problem("forbidden", "The page is from another session. Load it again.")
     seen = doors.Seen(visit.merchant_id, int(found[1]), int(found[2]))
     hub: Hub = visit.request.app.state.hub
-    return StreamingResponse(hub.stream(visit.db, seen), media_type="text/event-stream")
+    stream = _while_signed_in(visit, hub.stream(visit.db, seen))
+    return StreamingResponse(stream, media_type="text/event-stream")
+
+
+async def _while_signed_in(
+    visit: Visit, stream: AsyncGenerator[bytes, None]
+) -> AsyncIterator[bytes]:
+    """Pass a stream on until the session is over, however it ended."""
+    asked = time.monotonic()
+    async with aclosing(stream):
+        async for message in stream:
+            if time.monotonic() - asked > _TRUST:
+                asked = time.monotonic()
+                if await COOKIE.session(visit.db, visit.request) is None:
+                    return
+            yield message
 
 
 async def _now(visit: Visit) -> doors.Change:
@@ -442,7 +465,8 @@ def message(change: doors.Change) -> bytes:
             ],
         }
     )
-    return b"id: %d-%d\ndata: %s\n\n" % (change.event_seq, change.entry_seq, body)
+    place = f"{change.event_seq}-{change.entry_seq}@{change.merchant_id}"
+    return b"id: %s\ndata: %s\n\n" % (place.encode(), body)
 
 
 _get = partial(View, method="GET")

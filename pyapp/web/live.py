@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -64,7 +64,7 @@ class Hub:
             for reader in readers:
                 _put(reader, None)
 
-    async def stream(self, db: Pool, seen: doors.Seen) -> AsyncIterator[bytes]:
+    async def stream(self, db: Pool, seen: doors.Seen) -> AsyncGenerator[bytes, None]:
         """Yield server-sent events of one merchant from what was seen on."""
         with self._reading(seen.merchant_id) as reader:
             yield b"retry: 1000\n\n"
@@ -120,9 +120,15 @@ class Hub:
             except psycopg.Error as exc:
                 log.event("live_updates_paused", level=logging.WARNING, error=repr(exc))
                 continue
+            except Exception as exc:  # noqa: BLE001 - the next look may well succeed
+                log.failure("live_updates_failed", exc)
+                continue
             for change in found:
                 begun = time.monotonic()
-                self._tell(change)
+                try:
+                    self._tell(change)
+                except Exception as exc:  # noqa: BLE001 - the other merchants' pages have news too
+                    log.failure("live_updates_failed", exc)
                 took += time.monotonic() - begun
                 await asyncio.sleep(0)  # whoever asks for something need not wait for all pages
 

@@ -24,7 +24,21 @@ TEMPLATES.filters |= {
     "exactly": shown.exactly,
     "span": shown.span,
 }
+_BELOW: Final = {"/ops/reports": "/ops/rails", "/ops/files": "/ops/rails"}  # pages of other pages
+
+
+def current(address: str, path: str) -> str:
+    """Tell whether an entry of the navigation leads to a page or to what is above it."""
+    for other, home in _BELOW.items():
+        path = path.replace(other, home) if path.startswith(other) else path
+    if path == address:
+        return "page"
+    inside = address not in {"/", "/ops"} and path.startswith(f"{address}/")
+    return "true" if inside else ""
+
+
 TEMPLATES.globals |= {
+    "current": current,
     "STATUSES": shown.STATUSES,
     "KINDS": shown.KINDS,
     "CASES": shown.CASES,

@@ -12,7 +12,7 @@ from typing import Final
 
 _DIGITS: Final = 2  # of the minor unit; INR is the only currency there is (ISO 4217)
 _RUPEES: Final = re.compile(
-    r"(?:₹|INR)?\s*([0-9]{1,14}|[0-9]{1,3}(?:,[0-9]{2,3}){1,6})(?:\.([0-9]{1,2}))?"
+    r"(?:₹|INR)?\s*([0-9]{1,14}|[0-9]{1,3}(?:,[0-9]{2,3}){0,5},[0-9]{3})(?:\.([0-9]{1,2}))?"
 )
 _MOST: Final = 10**15  # paise, as ledger.amount has it
 

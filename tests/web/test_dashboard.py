@@ -456,7 +456,7 @@ def test_what_people_write_is_shown_as_text(visitor: Visitor, operator: Connecti
     page = visitor.post("/payouts/new", form)
     assert (page.fields["amount"], page.fields["reference"]) == (EVIL, EVIL)
     assert page.values("onerror") == []
-    with listening(visitor, "0-0") as stream:
+    with listening(visitor, f"0-0@{visitor.client.merchant_id}") as stream:
         _, news = next(stream)
     (row,) = news["payouts"]
     assert "<script" not in row["row"]

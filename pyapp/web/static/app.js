@@ -55,15 +55,21 @@ let again = false;
 async function reloadPayout(whole) {
   if (reloading) { again = true; return; }
   reloading = true;
-  await replacePayout(whole);
-  reloading = false;
+  try {
+    await replacePayout(whole);
+  } catch { // no answer, or half of one: what is shown stays, and is asked for again
+    askAgain(whole, SOON);
+  } finally {
+    reloading = false;
+  }
   const fresh = document.querySelector("[data-whole]");
   if (again && fresh) { again = false; reloadPayout(fresh); }
 }
 
 async function replacePayout(whole) {
   const answer = await fetch(location.href);
-  if (!answer.ok || answer.redirected) return;
+  if (answer.redirected) return;
+  if (!answer.ok) throw new Error(answer.statusText);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById(whole.id);
   if (!fresh) return;
@@ -73,19 +79,25 @@ async function replacePayout(whole) {
 }
 
 // What a bank says that ends nothing is no news; it is looked for when the bank has been asked again.
-function askAgain(whole) {
-  if (!whole?.dataset.again) return;
-  const wait = Date.parse(whole.dataset.again) - Date.now() + 1000;
-  setTimeout(() => { if (whole.isConnected) reloadPayout(whole); }, Math.min(Math.max(wait, 5000), 600_000));
+function askAgain(whole, wait) {
+  if (!wait && !whole?.dataset.again) return;
+  wait ??= Math.min(Math.max(Date.parse(whole.dataset.again) - Date.now() + 1000, 5000), 600_000);
+  setTimeout(() => { if (whole.isConnected) reloadPayout(whole); }, wait);
 }
 
-function listen(since) {
+const SOON = 3000;
+let since = document.body.dataset.since;
+let source = null;
+
+// Only a page that is seen listens: a browser has six connections for all of its tabs.
+function listen() {
+  if (!since || source || document.hidden) return;
   const offline = document.getElementById("offline");
-  const source = new EventSource(`/live?since=${since}`);
+  source = new EventSource(`/live?since=${encodeURIComponent(since)}`);
   source.onopen = () => { offline.hidden = true; };
   source.onerror = () => {
     offline.hidden = false;
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(since), 3000);
+    if (source.readyState === EventSource.CLOSED) { source = null; findOutWhy(offline); }
   };
   source.onmessage = (event) => {
     since = event.lastEventId;
@@ -98,8 +110,34 @@ function listen(since) {
     const untold = [...document.querySelectorAll("tr[data-payout]")].some((row) => !told.has(row.dataset.payout));
     if (news.more && untold) document.getElementById("stale").hidden = false;
   };
-  addEventListener("pagehide", () => source.close());
 }
+
+function hush() {
+  source?.close();
+  source = null;
+}
+
+// A stream that is refused says nothing of why; a fetch does.
+async function findOutWhy(offline) {
+  const end = new AbortController();
+  try {
+    const answer = await fetch(`/live?since=${encodeURIComponent(since)}`, { signal: end.signal });
+    if (answer.redirected) {
+      since = null;
+      offline.hidden = true;
+      document.getElementById("ended").hidden = false;
+    } else if (answer.status === 403) { // another merchant has signed in: nothing of this page is theirs
+      location.reload();
+    }
+  } catch { // not there either
+  } finally {
+    end.abort();
+  }
+  setTimeout(listen, SOON);
+}
+
+addEventListener("pagehide", hush);
+document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else listen(); });
 
 document.addEventListener("click", async ({ target }) => {
   const button = target.closest("[data-copy]");
@@ -125,4 +163,5 @@ addEventListener("pageshow", (event) => { if (event.persisted) location.reload()
 tellTimes();
 setInterval(tellTimes, 10_000);
 askAgain(document.querySelector("[data-whole]"));
-if (document.body.dataset.since) listen(document.body.dataset.since);
+listen();
+document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
