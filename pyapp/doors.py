@@ -1897,8 +1897,10 @@ class Case:
     merchant_name: str | None
     payout_id: UUID | None
     status: str | None
-    amount: int | None
+    amount: int | None  # the one in question: the bank's, where it tells of another
     currency: str | None
+    payout_amount: int | None
+    payout_currency: str | None
     detail: str
     report_id: UUID | None
     booking: str | None

@@ -86,6 +86,8 @@ class View:
         request.state.page = True
         db: Pool = request.app.state.db
         found = await COOKIE.session(db, request)
+        if found is None and self.path == "/live":  # no browser follows a stream to a form
+            raise Problem("unauthorized")
         if found is None:
             where = request.url.path if self.method == "GET" else "/"
             return RedirectResponse(f"/sign-in?next={quote(where)}", 303)

@@ -107,8 +107,7 @@ BEGIN
                 WHEN 'booked_twice'
                     THEN 'The bank has booked the ' || d.kind || ' more than once' || coalesce(' (' || d.bank_utr || ').', '.')
                 WHEN 'different_amount'
-                    THEN 'The payout is of ' || d.amount || ' ' || d.currency || ', and the bank has booked '
-                        || d.bank_amount || ' ' || d.bank_currency || ' (minor units).'
+                    THEN 'The bank has booked a ' || d.kind || ' of another amount than the payout''s.'
                 ELSE 'The payout is ' || d.status || coalesce(' (' || d.utr || ')', '') || ', and the bank has booked a '
                     || d.kind || coalesce(' (' || d.bank_utr || ').', '.')
             END,

@@ -132,6 +132,63 @@ def test_a_page_says_that_it_is_cut_off_and_catches_up(
             expect(page.locator("#offline")).to_be_hidden()
 
 
+def test_a_page_that_was_signed_out_says_so(window: Window, desk: Desk) -> None:
+    page, other = window.signed_in("/payouts"), window.tab("/")
+    other.get_by_role("button", name="Sign out").click()
+    other.wait_for_url("**/sign-in")
+    desk.payout()  # its stream ends with what it would be told
+    expect(page.locator("#ended")).to_contain_text("You have been signed out")
+    expect(page.locator("#offline")).to_be_hidden()
+    page.get_by_role("link", name="Sign in").click()
+    page.wait_for_url("**/sign-in?next=/payouts")
+
+
+def test_a_page_of_another_merchant_is_loaded_again(window: Window, desk: Desk) -> None:
+    """Somebody signs in as another merchant in another tab, and then looks at this one again."""
+    page = window.signed_in("/payouts")
+    look_away(page)
+    window.desk = desk.beside()
+    theirs = window.desk.payout()
+    desk.payout()
+    window.signed_in("/")
+    look(page)
+    expect(page.locator("tr[data-payout]")).to_have_attribute("data-payout", str(theirs))
+    expect(page.locator("tr[data-payout]")).to_have_count(1)
+
+
+def test_more_tabs_than_a_browser_has_connections(window: Window, desk: Desk) -> None:
+    page = window.signed_in("/payouts")
+    first = page
+    for _ in range(8):
+        look_away(page)
+        page = window.tab("/payouts")
+    payout_id = desk.payout()
+    expect(page.locator(f"tr[data-payout='{payout_id}']")).to_be_visible()
+    look(first)  # it is told what it missed
+    expect(first.locator(f"tr[data-payout='{payout_id}']")).to_be_visible()
+
+
+def look_away(page: Page) -> None:
+    """Tell a page that it is not seen, as a browser does when another tab is in front of it."""
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def look(page: Page) -> None:
+    page.evaluate("delete document.hidden")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_an_answer_that_fails_does_not_freeze_a_payouts_page(window: Window, desk: Desk) -> None:
+    payout_id = desk.payout()
+    page = window.signed_in(f"/payouts/{payout_id}")
+    page.evaluate("window.loaded = 'once'")
+    page.route(page.url, lambda route: route.fulfill(status=429), times=1)
+    desk.cancel(payout_id)
+    expect(page.get_by_role("heading", level=1)).to_have_text("₹10.00 Cancelled")
+    assert page.evaluate("window.loaded") == "once"
+
+
 @contextmanager
 def serving(desk: Desk, port: int, log: IO[str]) -> Iterator[None]:
     """Run a server at this port."""

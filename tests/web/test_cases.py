@@ -397,7 +397,8 @@ def test_a_report_is_shown_beside_our_books_differences_first(asha: Operator, de
     cases = cases_on(page)
     assert len(cases) == 2
     first = asha.get(place(cases[0]))
-    assert "₹31.00" in first.text
+    assert "The bank's amount ₹31.00" in first.text
+    assert "minor units" not in first.text
     assert path in first.values("href")
     assert strange in asha.get(place(cases[1])).text
     shown = asha.get(f"{path}?limit=2")

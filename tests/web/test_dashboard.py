@@ -90,7 +90,7 @@ def test_a_valid_key_signs_in(client: Client) -> None:
     assert "Tiny Studio" in visitor.get("/").text
 
 
-@pytest.mark.parametrize("path", [*PAGES, f"/payouts/{NOBODY}", "/live"])
+@pytest.mark.parametrize("path", [*PAGES, f"/payouts/{NOBODY}"])
 def test_who_is_not_signed_in_is_asked_to(client: Client, path: str) -> None:
     for visitor in (Visitor(client), Visitor(client, cookie="x"), Visitor(client, cookie="é" * 9)):
         assert visitor.get(path).location == f"/sign-in?next={quote(path)}"
@@ -140,7 +140,7 @@ def test_an_operator_who_revokes_a_key_ends_its_sessions(
         [client.merchant_id],
     )
     assert visitor.post("/payouts/new", form).location == "/sign-in?next=/"
-    assert visitor.get("/live").location == "/sign-in?next=/live"
+    assert visitor.get("/live").status == 401
 
 
 def test_a_session_ends_after_its_time(visitor: Visitor, client: Client, owner: Connection) -> None:
@@ -795,7 +795,33 @@ def test_all_pages_of_a_merchant_hear_it_and_no_other_merchants(
     ["", "x", "1", "-", "1-", "-1", "1-x", "1-1-1", "²-1", "9" * 20 + "-0", "0-" + "9" * 20],
 )
 def test_a_stream_since_nonsense_is_refused(visitor: Visitor, value: str) -> None:
+    at = f"@{visitor.client.merchant_id}"
+    assert visitor.get(f"/live?{urlencode({'since': value + at})}").status == 422
     assert visitor.get(f"/live?{urlencode({'since': value})}").status == 422
+
+
+def test_a_page_of_another_merchant_hears_nothing(visitor: Visitor, new_client: NewClient) -> None:
+    """Somebody else has signed in meanwhile, in another tab."""
+    theirs = since(signed_in(new_client(balance=700)))
+    assert visitor.get(f"/live?{urlencode({'since': theirs})}").status == 403
+
+
+@pytest.mark.parametrize("way", ["signed out", "key revoked"])
+def test_a_stream_ends_with_its_session(
+    visitor: Visitor, operator: Connection, credit: Callable[[Client, int], None], way: str
+) -> None:
+    with listening(visitor, since(visitor)) as stream:
+        if way == "signed out":
+            visitor.post("/sign-out", {"token": visitor.token()})
+        else:
+            operator.execute(
+                "SELECT payrail.revoke_api_key(merchant_id, api_key_id) FROM payrail.api_keys"
+                " WHERE merchant_id = %s",
+                [visitor.client.merchant_id],
+            )
+        credit(visitor.client, 100)
+        for _ in stream:  # what follows at once may still be told
+            credit(visitor.client, 100)
 
 
 def test_a_server_that_stops_ends_the_streams(

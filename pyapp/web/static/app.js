@@ -122,7 +122,7 @@ async function findOutWhy(offline) {
   const end = new AbortController();
   try {
     const answer = await fetch(`/live?since=${encodeURIComponent(since)}`, { signal: end.signal });
-    if (answer.redirected) {
+    if (answer.status === 401) {
       since = null;
       offline.hidden = true;
       document.getElementById("ended").hidden = false;
