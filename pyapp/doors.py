@@ -7,7 +7,7 @@ Refusals arrive as psycopg errors with the door's SQLSTATE; see `errors`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -122,9 +122,11 @@ class Claim:
     rail_ref: str
     amount: int
     currency: str
-    account_number: str
-    ifsc: str
-    holder_name: str
+    account_number: str | None = field(repr=False)
+    ifsc: str | None
+    vpa: str | None = field(repr=False)
+    iban: str | None = field(repr=False)
+    holder_name: str = field(repr=False)
     attempt: int
     send_before: datetime
 
@@ -204,20 +206,6 @@ class Balance:
     currency: str
     available: int
     held: int
-
-
-@dataclass(frozen=True, slots=True)
-class BankAccount:
-    """Where a merchant's money may go."""
-
-    merchant_id: UUID
-    bank_account_id: str
-    holder_name: str
-    account_number_masked: str
-    ifsc: str
-    rail: str
-    archived_at: datetime | None
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +318,54 @@ async def cancel_payout(
             p_payout_id=payout_id,
             p_reason=reason,
             p_actor=actor,
+        )
+    )
+
+
+async def add_bank_account(
+    db: Pool,
+    merchant_id: UUID,
+    bank_account_id: str,
+    *,
+    holder_name: str,
+    account_number: str | None = None,
+    ifsc: str | None = None,
+    vpa: str | None = None,
+    iban: str | None = None,
+    rail: str | None = None,
+) -> str:
+    """Add a bank account under the merchant's own id for it; return its JSON.
+
+    It is one of: `account_number` and `ifsc`, `vpa` (a UPI address), `iban`.
+    """
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.bank_account_json(door)",
+            "add_bank_account",
+            p_merchant_id=merchant_id,
+            p_bank_account_id=bank_account_id,
+            p_holder_name=holder_name,
+            p_account_number=account_number,
+            p_ifsc=ifsc,
+            p_vpa=vpa,
+            p_iban=iban,
+            p_rail=rail,
+        )
+    )
+
+
+async def archive_bank_account(db: Pool, merchant_id: UUID, bank_account_id: str) -> str:
+    """Take a bank account out of use; its payouts stay. Return its JSON."""
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.bank_account_json(door)",
+            "archive_bank_account",
+            p_merchant_id=merchant_id,
+            p_bank_account_id=bank_account_id,
         )
     )
 
@@ -1183,8 +1219,9 @@ async def declare_rail(
     honours_valid_until: bool,
     batch_size: int,
     finality: timedelta,
+    accounts: Collection[str],
 ) -> None:
-    """Tell what a bank can be relied on for."""
+    """Tell what a bank can be relied on for, and which kinds of account it can pay."""
     await _nothing(
         db,
         "declare_rail",
@@ -1193,6 +1230,7 @@ async def declare_rail(
         p_honours_valid_until=honours_valid_until,
         p_batch_size=batch_size,
         p_finality=finality,
+        p_accounts=sorted(accounts),
     )
 
 
@@ -1245,9 +1283,10 @@ class Order:
     rail_ref: str
     amount: int
     currency: str
-    account_number: str
-    ifsc: str
-    holder_name: str
+    account_number: str | None = field(repr=False)
+    ifsc: str | None
+    iban: str | None = field(repr=False)
+    holder_name: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1444,45 +1483,6 @@ async def create_merchant(db: Pool, name: str, merchant_id: UUID | None = None) 
     """Create a merchant; the same id and name again is the same merchant."""
     return _one(
         await _door(db, Merchant, "create_merchant", p_name=name, p_merchant_id=merchant_id)
-    )
-
-
-async def add_bank_account(
-    db: Pool,
-    merchant_id: UUID,
-    bank_account_id: str,
-    *,
-    holder_name: str,
-    account_number: str,
-    ifsc: str,
-    rail: str = "sandbox",
-) -> BankAccount:
-    """Add a bank account under the merchant's own id for it."""
-    return _one(
-        await _door(
-            db,
-            BankAccount,
-            "add_bank_account",
-            p_merchant_id=merchant_id,
-            p_bank_account_id=bank_account_id,
-            p_holder_name=holder_name,
-            p_account_number=account_number,
-            p_ifsc=ifsc,
-            p_rail=rail,
-        )
-    )
-
-
-async def archive_bank_account(db: Pool, merchant_id: UUID, bank_account_id: str) -> BankAccount:
-    """Take a bank account out of use; its payouts stay."""
-    return _one(
-        await _door(
-            db,
-            BankAccount,
-            "archive_bank_account",
-            p_merchant_id=merchant_id,
-            p_bank_account_id=bank_account_id,
-        )
     )
 
 

@@ -49,7 +49,7 @@ _TABLE: Final = (
     Code("name_invalid", "PR106", 422, "The name is not valid",
          "Send a printable name that is not empty."),
     Code("bank_account_invalid", "PR107", 422, "The bank account is not valid",
-         "Check its id, holder name, account number, IFSC and rail."),
+         "Check its id, holder name, rail, and account number and IFSC, UPI address or IBAN."),
     Code("api_key_invalid", "PR108", 422, "The API key is not valid",
          "Check its name, scopes, owner, limits and expiry."),
     Code("utr_invalid", "PR109", 422, "The bank's reference (UTR) is not valid",
@@ -267,7 +267,7 @@ def _refusal(row: Code, diag: psycopg.errors.Diagnostic) -> Problem:
     detail = f"{message} ({', '.join(known)})" if known else message
     if not (field and str(row.sqlstate).startswith("PR1")):
         return Problem(row.code, detail)
-    where = FieldError(pointer=f"/{field}", code=row.code, detail=message)
+    where = FieldError(pointer=f"/{field}", code=row.code, detail=diag.message_hint or message)
     return Problem(row.code, detail, errors=[where])
 
 

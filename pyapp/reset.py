@@ -178,6 +178,7 @@ async def _seed(settings: Settings) -> None:
                 holder_name=merchant.name,
                 account_number=_ACCOUNT_NUMBER,
                 ifsc=_IFSC,
+                rail="sandbox",
             )
             await _add_key(db, merchant)
             await doors.credit_merchant(

@@ -65,7 +65,9 @@ GRANT EXECUTE ON FUNCTION
     payrail.revoke_api_key_by_key,
     payrail.check_payouts,
     payrail.create_batch,
-    payrail.cancel_batch
+    payrail.cancel_batch,
+    payrail.add_bank_account,
+    payrail.archive_bank_account
 TO payrail_api;
 
 -- webhooks

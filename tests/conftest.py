@@ -153,7 +153,8 @@ def new_merchant(database: Database, paise: int = 10_000, name: str = "Tiny Stud
         assert row is not None
         merchant_id = row["merchant_id"]
         operator.execute(
-            "SELECT * FROM payrail.add_bank_account(%s, 'demo-bank-account', 'Asha Rao', %s, %s)",
+            "SELECT * FROM payrail.add_bank_account("
+            "%s, 'demo-bank-account', 'Asha Rao', %s, %s, 'sandbox')",
             [merchant_id, "000000000001", "HDFC0000001"],
         )
         operator.execute(

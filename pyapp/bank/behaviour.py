@@ -65,8 +65,8 @@ def _refuses(code: str) -> Behaviour:
     return Behaviour(steps=(Step("refused", code),))
 
 
-# By the last four characters of the account number and a throw of a dice with the sides 0 … 99: the
-# first whose number is above the throw. Every other account is paid.
+# By the last four characters of the account number or IBAN and a throw of a dice with the sides
+# 0 … 99: the first whose number is above the throw. Every other account is paid.
 ENDINGS: Final[Mapping[str, tuple[tuple[int, Behaviour], ...]]] = {
     "0001": ((100, NAMED["accept"]),),
     "0002": ((100, NAMED["slow"]),),
@@ -99,9 +99,20 @@ ENDINGS: Final[Mapping[str, tuple[tuple[int, Behaviour], ...]]] = {
 }
 
 
-def by_ending(account_number: str, rail_ref: str, seed: int) -> Behaviour:
-    """Return what an account number asks for; the dice falls by the seed and the reference."""
-    mix = ENDINGS.get(account_number[-4:])
+# UPI addresses; every other one is paid, too.
+VPAS: Final[Mapping[str, Behaviour]] = {
+    "success@test": NAMED["accept"],
+    "failure@test": _refuses("vpa_invalid"),
+    "timeout@test": NAMED["drop"],
+    "returned@test": NAMED["return"],
+}
+
+
+def by_account(account: str, rail_ref: str, seed: int) -> Behaviour:
+    """Return what an account asks for; the dice falls by the seed and the reference."""
+    if "@" in account:
+        return VPAS.get(account, NAMED["accept"])
+    mix = ENDINGS.get(account[-4:])
     if mix is None:
         return NAMED["accept"]
     dice = hashlib.sha256(f"{seed}:{rail_ref}".encode()).digest()

@@ -22,7 +22,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from pyapp.bank.behaviour import Behaviour, Step, by_ending
+from pyapp.bank.behaviour import Behaviour, Step, by_account
 from pyapp.bank.wire import Answer, Entry, Event, Faults, Known, Order, Report, State, Totals
 
 _SECOND: Final = 1_000_000
@@ -427,7 +427,7 @@ class Books:
     def _ways(self, orders: Sequence[Order]) -> dict[str, Behaviour]:
         """Return how each reference is treated."""
         subjects = {f"rail_ref:{order.rail_ref}" for order in orders}
-        subjects |= {f"account_number:{order.account_number}" for order in orders}
+        subjects |= {f"account_number:{order.account}" for order in orders}
         scripts = {
             row["subject"]: msgspec.json.decode(row["behaviour"], type=Behaviour)
             for row in self._db.execute(
@@ -437,8 +437,8 @@ class Books:
         }
         return {
             order.rail_ref: scripts.get(f"rail_ref:{order.rail_ref}")
-            or scripts.get(f"account_number:{order.account_number}")
-            or by_ending(order.account_number, order.rail_ref, self._seed)
+            or scripts.get(f"account_number:{order.account}")
+            or by_account(order.account, order.rail_ref, self._seed)
             for order in reversed(orders)  # of two with one reference, the first counts
         }
 
@@ -558,7 +558,7 @@ class Books:
 
 
 def _content(order: Order) -> tuple[object, ...]:
-    return order.amount, order.currency, order.account_number, order.ifsc, order.holder_name
+    return order.amount, order.currency, order.account, order.ifsc or "", order.holder_name
 
 
 def _stored(row: sqlite3.Row) -> tuple[object, ...]:

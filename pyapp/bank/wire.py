@@ -16,6 +16,8 @@ State: TypeAlias = Literal["pending", "paid", "refused", "returned"]
 RailRef = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Code = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,35}$")]
 AccountNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{4,35}$")]
+Vpa = Annotated[str, Meta(pattern="^[a-z0-9._-]+@[a-z0-9.-]+$", max_length=100)]
+Iban = Annotated[str, Meta(pattern="^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$")]
 Name = Literal[
     "accept",
     "refuse",
@@ -41,15 +43,29 @@ class Empty(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One instruction."""
+    """One instruction, to an account number and IFSC, a UPI address, or an IBAN."""
 
     rail_ref: RailRef
     amount: Annotated[int, Meta(ge=1, le=10**15)]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
-    account_number: AccountNumber
-    ifsc: Annotated[str, Meta(pattern="^[A-Z]{4}0[A-Z0-9]{6}$")]
+    account_number: AccountNumber | None = None
+    ifsc: Annotated[str, Meta(pattern="^[A-Z]{4}0[A-Z0-9]{6}$")] | None = None
+    vpa: Vpa | None = None
+    iban: Iban | None = None
     holder_name: Annotated[str, Meta(min_length=1, max_length=200)]
     valid_until: Annotated[datetime, Meta(tz=True)]
+
+    def __post_init__(self) -> None:
+        """Refuse an order that says nothing, or two things, of where the money goes."""
+        ways = [self.account_number or self.ifsc, self.vpa, self.iban]
+        if ways.count(None) != len(ways) - 1 or bool(self.account_number) != bool(self.ifsc):
+            msg = "Expected one of account_number and ifsc, vpa, iban"
+            raise ValueError(msg)
+
+    @property
+    def account(self) -> str:
+        """Where the money goes: what the books call account_number."""
+        return self.account_number or self.vpa or self.iban or ""
 
 
 class Instructions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,11 +81,11 @@ class Enquiries(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A behaviour for one reference, or for all to one account."""
+    """A behaviour for one reference, or for all to one account, whatever kind it is of."""
 
     behaviour: Name
     rail_ref: RailRef | None = None
-    account_number: AccountNumber | None = None
+    account_number: Annotated[str, Meta(pattern="^[A-Za-z0-9._@-]{3,100}$")] | None = None
     code: Code | None = None
     seconds: Annotated[float, Meta(ge=0, le=3600)] | None = None
     times: Annotated[int, Meta(ge=0, le=1000)] | None = None
@@ -153,7 +169,10 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """One instruction as the bank has it; `executions` is how often money has moved."""
+    """One instruction as the bank has it; `executions` is how often money has moved.
+
+    `account_number` is the UPI address or the IBAN, if it goes there.
+    """
 
     rail_ref: str
     amount: int

@@ -101,6 +101,7 @@ class Dispatcher:
                 honours_valid_until=relied.honours_valid_until,
                 batch_size=relied.batch_size,
                 finality=relied.finality,
+                accounts=relied.accounts,
             )
         self._is_declared = True
 

@@ -192,4 +192,6 @@ def _instruction(claim: doors.Claim) -> Instruction:
         ifsc=claim.ifsc,
         holder_name=claim.holder_name,
         valid_until=claim.send_before,
+        vpa=claim.vpa,
+        iban=claim.iban,
     )

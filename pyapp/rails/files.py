@@ -125,6 +125,7 @@ class FileRail:
             honours_valid_until=False,
             batch_size=_CALL,
             finality=timedelta(hours=self.profile.finality_hours),
+            accounts=frozenset({"account_number", "iban"}),
         )
 
     @property
@@ -287,6 +288,7 @@ def _instruction(order: doors.Order) -> Instruction:
         ifsc=order.ifsc,
         holder_name=order.holder_name,
         valid_until=order.cut_at,
+        iban=order.iban,
     )
 
 

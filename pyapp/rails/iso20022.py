@@ -74,6 +74,7 @@ _PRIVATE: Final = (  # names, accounts, and prose that may quote them
     *("RmtInf", "AddtlInf", "AddtlTxInf", "AddtlNtryInf", "OrgnlTxRef"),
 )
 _NUMBER: Final = re.compile(r"\b(?=[A-Za-z]*\d)[A-Za-z0-9]{5,}(?=[A-Za-z0-9]{4}\b)")
+_VPA: Final = re.compile(r"[A-Za-z0-9._-]+@")
 _CODE: Final = 35  # characters of a bank's reference
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _IFSC: Final = re.compile(r"[A-Z]{4}0[A-Z0-9]{6}")
@@ -174,9 +175,10 @@ def pain001(
         _add(_add(one, "PmtId"), "EndToEndId", order.rail_ref)
         amount = _add(_add(one, "Amt"), "InstdAmt", _decimal(order.amount, order.currency))
         amount.set("Ccy", order.currency)
-        _agent(_add(one, "CdtrAgt"), order.ifsc)
+        if order.ifsc:  # an IBAN names its bank
+            _agent(_add(one, "CdtrAgt"), order.ifsc)
         _add(_add(one, "Cdtr"), "Nm", _plain(order.holder_name))
-        _account(_add(one, "CdtrAcct"), order.account_number)
+        _account(_add(one, "CdtrAcct"), order.iban or order.account_number or "")
     schema = _schema("pain.001.001.09")
     if not schema.validate(root):
         message = f"not a valid pain.001.001.09: {_fault(schema)}"
@@ -446,8 +448,8 @@ def _raw(node: Element, kind: str, message_id: str, **more: object) -> dict[str,
 
 
 def _masked(text: str) -> str:
-    """Return a bank's prose without account numbers: of what may be one the last four are left."""
-    return _NUMBER.sub("•••", text)
+    """Return a bank's prose without UPI addresses, and of what may be a number the last four."""
+    return _NUMBER.sub("•••", _VPA.sub("•••@", text))
 
 
 def _event(*parts: str) -> str:

@@ -27,7 +27,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
+
+Kind: TypeAlias = Literal["account_number", "vpa", "iban"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,26 @@ class Capabilities:
     finality: timedelta
     """How long after sending "not found" may still turn into "paid"."""
 
+    accounts: frozenset[Kind] = frozenset({"account_number"})
+    """Which kinds of account it can pay."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One payment order; `amount` in minor units of the currency."""
+    """One payment order; `amount` in minor units of the currency.
+
+    It goes to one of: `account_number` and `ifsc`, `vpa` (a UPI address), `iban`.
+    """
 
     rail_ref: str
     amount: int
     currency: str
-    account_number: str = field(repr=False)
-    ifsc: str
+    account_number: str | None = field(repr=False)
+    ifsc: str | None
     holder_name: str = field(repr=False)
     valid_until: datetime
+    vpa: str | None = field(default=None, repr=False)
+    iban: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

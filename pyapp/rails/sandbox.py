@@ -72,6 +72,7 @@ class Sandbox:
         batch_size=100,
         # what is sent is executed at once or, after valid_until, never
         finality=timedelta(seconds=60),
+        accounts=frozenset({"account_number", "vpa", "iban"}),
     )
 
     async def submit(self, instructions: Sequence[Instruction]) -> Mapping[str, Answer]:
@@ -83,6 +84,8 @@ class Sandbox:
                 "currency": order.currency,
                 "account_number": order.account_number,
                 "ifsc": order.ifsc,
+                "vpa": order.vpa,
+                "iban": order.iban,
                 "holder_name": order.holder_name,
                 "valid_until": order.valid_until.astimezone(UTC),
             }

@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from pyapp import doors, keys, uploads
-from pyapp.errors import Problem
+from pyapp import doors, iban, keys, uploads
+from pyapp.errors import FieldError, Problem
 from pyapp.uploads import Upload
 from pyapp.web import decode
 from pyapp.web.live import Hub
@@ -31,6 +32,7 @@ from pyapp.web.types import (
     BatchQuery,
     CancelPayout,
     CreateApiKey,
+    CreateBankAccount,
     CreateBatch,
     CreatePayout,
     Empty,
@@ -237,10 +239,9 @@ async def list_bank_accounts(call: Call[Page, Empty]) -> Response:
 
 async def get_bank_account(call: Call[Empty, Empty]) -> Response:
     """Show one bank account."""
-    bank_account_id = call.request.path_params["bank_account_id"]
-    if "\0" in bank_account_id:
-        raise Problem("bank_account_not_found")
-    body = await doors.bank_account(call.db, call.caller.merchant_id, bank_account_id)
+    body = await doors.bank_account(
+        call.db, call.caller.merchant_id, _bank_account_id(call.request)
+    )
     return _json(_found(body, "bank_account_not_found"))
 
 
@@ -299,6 +300,29 @@ async def revoke_api_key(call: Call[Empty, Empty]) -> Response:
     return _json(body)
 
 
+async def create_bank_account(call: Call[Empty, CreateBankAccount]) -> Response:
+    """Add a bank account; the same again is the same account."""
+    given: dict[str, Any] = {
+        name: value
+        for name, value in msgspec.structs.asdict(call.body).items()
+        if value is not UNSET
+    }
+    fault = iban.fault(given["iban"]) if "iban" in given else None
+    if fault:
+        decode.refuse(FieldError(pointer="/iban", code="bank_account_invalid", detail=fault))
+    bank_account_id = given.pop("id")
+    body = await doors.add_bank_account(call.db, call.caller.merchant_id, bank_account_id, **given)
+    return _json(body, 201, {"Location": f"{PREFIX}/bank_accounts/{bank_account_id}/"})
+
+
+async def archive_bank_account(call: Call[Empty, Empty]) -> Response:
+    """Take a bank account out of use."""
+    body = await doors.archive_bank_account(
+        call.db, call.caller.merchant_id, _bank_account_id(call.request)
+    )
+    return _json(body)
+
+
 async def _new_secret(call: Call[Any, Any]) -> keys.Secret:
     found = await doors.instance(call.db)
     return keys.new_secret(found.environment if found else "demo")
@@ -320,6 +344,13 @@ def _batch_id(request: Request) -> UUID:
 
 def _payout_id(request: Request) -> UUID:
     return decode.uuid(request.path_params["payout_id"], "payout_not_found")
+
+
+def _bank_account_id(request: Request) -> str:
+    bank_account_id: str = request.path_params["bank_account_id"]
+    if "\0" in bank_account_id:
+        raise Problem("bank_account_not_found")
+    return bank_account_id
 
 
 def _found(body: str | None, otherwise: str) -> str:
@@ -560,6 +591,18 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         response=Listing[BankAccount],
     ),
     Route(
+        method="POST",
+        path="/bank_accounts/",
+        scope="bank_accounts:write",
+        summary="Add a bank account; the same again changes nothing",
+        handler=create_bank_account,
+        query=Empty,
+        body=CreateBankAccount,
+        response=BankAccount,
+        status=201,
+        errors=("bank_account_invalid", "bank_account_exists"),
+    ),
+    Route(
         method="GET",
         path="/bank_accounts/{bank_account_id}/",
         scope="read",
@@ -625,5 +668,16 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         body=Empty,
         response=ApiKey,
         errors=("api_key_not_found", "grant_refused"),
+    ),
+    Route(
+        method="POST",
+        path="/bank_accounts/{bank_account_id}/archive/",
+        scope="bank_accounts:write",
+        summary="Take a bank account out of use: it gets no new payouts",
+        handler=archive_bank_account,
+        query=Empty,
+        body=Empty,
+        response=BankAccount,
+        errors=("bank_account_not_found",),
     ),
 )

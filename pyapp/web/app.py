@@ -21,7 +21,17 @@ from starlette.types import ASGIApp
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
-from pyapp.web import banks, callbacks, console, dashboard, keyring, metrics, openapi, pages
+from pyapp.web import (
+    accounts,
+    banks,
+    callbacks,
+    console,
+    dashboard,
+    keyring,
+    metrics,
+    openapi,
+    pages,
+)
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
 from pyapp.web.limits import Limits
@@ -84,7 +94,7 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
     paths["/healthz"]["GET"] = _healthy
     paths["/readyz"]["GET"] = _ready
     paths["/metrics"]["GET"] = metrics.show
-    for view in (*dashboard.VIEWS, *keyring.VIEWS):
+    for view in (*dashboard.VIEWS, *keyring.VIEWS, *accounts.VIEWS):
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
     if settings.console:

@@ -304,22 +304,6 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in {*"=+-@"} else value
 
 
-async def bank_accounts(visit: Visit) -> Response:
-    """List where the merchant's money may go."""
-    query = decode.query(visit.request, Page)
-    after = decode.read_cursor(query.cursor, str)
-    found = await doors.bank_accounts(
-        visit.db, visit.merchant_id, limit=query.limit + 1, after=after
-    )
-    more = len(found) > query.limit
-    cursor = decode.write_cursor(found[query.limit - 1].key) if more else None
-    return visit.page(
-        "bank-accounts.html",
-        accounts=_decoded(found[: query.limit]),
-        more=f"/bank-accounts?{urlencode({'cursor': cursor})}" if cursor else None,
-    )
-
-
 async def live(visit: Visit) -> Response:
     """Stream what happens from what the page shows on; see `live.Hub`.
 
@@ -483,7 +467,6 @@ VIEWS: Final = (
     _post(path="/payouts/{payout_id}/cancel", handler=cancel_payout, scope="payouts:create"),
     _get(path="/ledger", handler=ledger),
     _get(path="/statement.csv", handler=statement),
-    _get(path="/bank-accounts", handler=bank_accounts),
     _get(path="/live", handler=live),
     _post(path="/sign-out", handler=sign_out),
 )

@@ -22,6 +22,7 @@ from pyapp.web.types import (
     BatchLineResult,
     CancelPayout,
     CreateApiKey,
+    CreateBankAccount,
     CreateBatch,
     CreatePayout,
     Empty,
@@ -76,6 +77,19 @@ _ONE_AMOUNT: Final = [
     },
     {"required": ["amount", "currency"], "not": {"required": ["amount_paise"]}},
 ]
+_ONE_KIND: Final = [
+    {
+        "required": ["account_number", "ifsc"],
+        "not": {"anyOf": [{"required": ["vpa"]}, {"required": ["iban"]}]},
+    },
+    *(
+        {
+            "required": [name],
+            "not": {"anyOf": [{"required": [one]} for one in ("account_number", "ifsc", other)]},
+        }
+        for name, other in (("vpa", "iban"), ("iban", "vpa"))
+    ),
+]
 
 _PAYOUT: Final[dict[str, Any]] = {
     "id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a90",
@@ -118,6 +132,12 @@ _EVENT: Final[dict[str, Any]] = {
 EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     CreatePayout: {"amount_paise": 6000, "bank_account_id": "demo-bank-account"},
     CancelPayout: {"reason": "ordered twice"},
+    CreateBankAccount: {
+        "id": "asha-rao",
+        "holder_name": "Asha Rao",
+        "account_number": "501002340001",
+        "ifsc": "HDFC0000001",
+    },
     Payout: _PAYOUT,
     PayoutDetail: _PAYOUT
     | {
@@ -199,8 +219,11 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     BankAccount: {
         "id": "demo-bank-account",
         "holder_name": "Tiny Studio",
+        "kind": "account_number",
         "account_number": "XXXXXX0000",
         "ifsc": "DEMO0000001",
+        "vpa": None,
+        "iban": None,
         "rail": "sandbox",
         "archived_at": None,
         "created_at": "2026-01-31T12:00:00.000000Z",
@@ -228,6 +251,7 @@ def document(routes: Iterable[Route[Any, Any]]) -> dict[str, Any]:
         paths[PREFIX + route.path][route.method.lower()] = _operation(route, schemas)
     for name in ("CreatePayout", "BatchLine"):
         schemas[name]["oneOf"] = _ONE_AMOUNT
+    schemas["CreateBankAccount"]["oneOf"] = _ONE_KIND
     return {
         "openapi": "3.1.0",
         "info": {

@@ -49,6 +49,75 @@ BankAccountId = Annotated[
         extra={"code": "bank_account_invalid"},
     ),
 ]
+NewBankAccountId = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="Yours: it names the account for good",
+        examples=["asha-rao"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
+HolderName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=_PRINTABLE,
+        description="Whose account it is",
+        examples=["Asha Rao"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
+AccountNumber = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9]{5,34}$",
+        description="Needs ifsc",
+        examples=["501002340001"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
+Ifsc = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Z]{4}0[A-Z0-9]{6}$",
+        description="The bank's branch, in India",
+        examples=["HDFC0000001"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
+Vpa = Annotated[
+    str,
+    Meta(
+        max_length=100,
+        pattern="^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+$",
+        description="A UPI address; the case of letters means nothing",
+        examples=["asha@bank"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
+Iban = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        pattern="^[A-Za-z0-9 ]+$",
+        description="Checked by the rules of its country; spaces and case mean nothing",
+        examples=["DE89 3704 0044 0532 0130 00"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
+Rail = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=_PRINTABLE,
+        description="The bank that pays it; by default that of your newest account",
+        examples=["sandbox"],
+        extra={"code": "bank_account_invalid"},
+    ),
+]
 Reference = Annotated[
     str,
     Meta(
@@ -197,6 +266,18 @@ class BatchQuery(Struct, frozen=True, kw_only=True):
     ) = None
 
 
+class CreateBankAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bank account: `account_number` and `ifsc`, or `vpa`, or `iban`."""
+
+    id: NewBankAccountId
+    holder_name: HolderName
+    account_number: AccountNumber | UnsetType = UNSET
+    ifsc: Ifsc | UnsetType = UNSET
+    vpa: Vpa | UnsetType = UNSET
+    iban: Iban | UnsetType = UNSET
+    rail: Rail | UnsetType = UNSET
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """How much of a list, and from where."""
 
@@ -343,8 +424,13 @@ class BankAccount(Struct, frozen=True, kw_only=True):
 
     id: BankAccountId
     holder_name: str
-    account_number: Annotated[str, Meta(description="Masked", examples=["XXXXXX0001"])]
-    ifsc: str
+    kind: Annotated[
+        Literal["account_number", "vpa", "iban"], Meta(description="Which of the fields it has")
+    ]
+    account_number: Annotated[str | None, Meta(description="Masked", examples=["XXXXXX0001"])]
+    ifsc: str | None
+    vpa: Annotated[str | None, Meta(description="Masked", examples=["XXXXha@bank"])]
+    iban: Annotated[str | None, Meta(description="Masked", examples=["DEXXXXXXXXXXXXXXXX3000"])]
     rail: Annotated[str, Meta(examples=["sandbox"])]
     archived_at: Time | None
     created_at: Time

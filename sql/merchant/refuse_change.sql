@@ -38,9 +38,9 @@ CREATE OR REPLACE TRIGGER refuse_rewriting
 BEFORE UPDATE ON merchant.bank_accounts
 FOR EACH ROW
 WHEN (
-    (new.merchant_id, new.bank_account_id, new.holder_name, new.account_number, new.ifsc, new.rail, new.created_at)
+    (new.merchant_id, new.bank_account_id, new.holder_name, new.account_number, new.ifsc, new.vpa, new.iban, new.rail, new.created_at)
     IS DISTINCT FROM
-    (old.merchant_id, old.bank_account_id, old.holder_name, old.account_number, old.ifsc, old.rail, old.created_at)
+    (old.merchant_id, old.bank_account_id, old.holder_name, old.account_number, old.ifsc, old.vpa, old.iban, old.rail, old.created_at)
 )
 EXECUTE FUNCTION merchant.refuse_change();
 

@@ -18,6 +18,8 @@ RETURNS TABLE (
     currency text,
     account_number text,
     ifsc text,
+    vpa text,
+    iban text,
     holder_name text,
     attempt integer,
     send_before timestamptz
@@ -73,6 +75,8 @@ BEGIN
             b.rail,
             b.account_number,
             b.ifsc,
+            b.vpa,
+            b.iban,
             b.holder_name,
             CASE
                 WHEN rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references) THEN 'submit'
@@ -98,7 +102,7 @@ BEGIN
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = due.payout_id
         RETURNING
             p.payout_id, p.rail_ref, p.amount, p.currency, p.send_before,
-            due.action, due.attempt, due.rail, due.account_number, due.ifsc, due.holder_name
+            due.action, due.attempt, due.rail, due.account_number, due.ifsc, due.vpa, due.iban, due.holder_name
     ),
 
     attempted AS (
@@ -132,6 +136,8 @@ BEGIN
         c.currency,
         c.account_number,
         c.ifsc,
+        c.vpa,
+        c.iban,
         c.holder_name,
         c.attempt,
         c.send_before
@@ -142,4 +148,4 @@ $$;
 
 COMMENT ON FUNCTION payrail.claim_payouts IS
 'Hands the due payouts of a merchant to a worker for the length of a lease: action is submit (now processing) or enquire
-(outcome unknown so far). p_rails: the banks that the worker has access to, all if NULL. The account number is in full, for the rail. Amounts in minor units.';
+(outcome unknown so far). p_rails: the banks that the worker has access to, all if NULL. Accounts are in full, for the rail. Amounts in minor units.';

@@ -14,6 +14,7 @@ RETURNS TABLE (
     currency text,
     account_number text,
     ifsc text,
+    iban text,
     holder_name text
 )
 LANGUAGE plpgsql
@@ -135,6 +136,7 @@ BEGIN
         p.currency,
         b.account_number,
         b.ifsc,
+        b.iban,
         b.holder_name
     FROM rail.payment_files k
     INNER JOIN rail.filed_instructions f ON k.file_id = f.file_id
@@ -146,5 +148,5 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.cut_file IS
-'Returns the orders of the next file to a bank, each with the file''s ids and total; nothing when there is nothing to write. The account
-number is in full, for the file. Amounts in minor units.';
+'Returns the orders of the next file to a bank, each with the file''s ids and total; nothing when there is nothing to write. Accounts
+are in full, for the file. Amounts in minor units.';

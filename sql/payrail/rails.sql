@@ -12,9 +12,10 @@ SELECT
     r.honours_valid_until,
     r.batch_size,
     r.finality,
-    r.declared_at
+    r.declared_at,
+    r.accounts
 FROM rail.rails r;
 
 COMMENT ON VIEW payrail.rails IS
-'Banks: the circuit breaker (open: nothing new is sent before trial_at), failures in a row, the last success and failure, and what the
-bank can be relied on for.';
+'Banks: the circuit breaker (open: nothing new is sent before trial_at), failures in a row, the last success and failure, what the
+bank can be relied on for, and which kinds of account it can pay.';

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from typing import Any, get_args
+from typing import Any, Final, get_args
 from uuid import uuid4
 
 import httpx
@@ -53,6 +53,63 @@ def test_refuses(bank: Bank, ending: str, code: str) -> None:
     assert (answer["state"], answer["code"], answer["utr"]) == ("refused", code, None)
     assert enquire(bank, one["rail_ref"]) == answer
     assert bank.instructions()[one["rail_ref"]]["executions"] == 0
+
+
+TO_NOBODY: Final[dict[str, Any]] = {"account_number": None, "ifsc": None}
+
+
+@pytest.mark.parametrize(
+    ("vpa", "state", "code"),
+    [
+        ("success@test", "paid", None),
+        ("failure@test", "refused", "vpa_invalid"),
+        ("somebody@else", "paid", None),
+    ],
+)
+def test_pays_a_upi_address(bank: Bank, vpa: str, state: str, code: str | None) -> None:
+    answer = send(bank, order(vpa=vpa, **TO_NOBODY))
+    assert (answer["state"], answer["code"]) == (state, code)
+
+
+def test_a_upi_address_may_time_out_or_send_back(bank: Bank) -> None:
+    lost, returned = (order(vpa=vpa, **TO_NOBODY) for vpa in ("timeout@test", "returned@test"))
+    assert is_lost(bank, lost)
+    assert state(bank, lost["rail_ref"]) == "paid"
+    bank.script("return", account_number="returned@test", seconds=0.3)
+    assert send(bank, returned)["state"] == "paid"
+    until(lambda: state(bank, returned["rail_ref"]) == "returned")
+
+
+@pytest.mark.parametrize(
+    ("iban", "state"), [("DE89370400440532013000", "paid"), ("DE83370400440532010101", "refused")]
+)
+def test_an_iban_has_endings_too(bank: Bank, iban: str, state: str) -> None:
+    one = order(iban=iban, **TO_NOBODY)
+    assert send(bank, one)["state"] == state
+    assert bank.instructions()[one["rail_ref"]]["account_number"] == iban
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        TO_NOBODY,
+        {"ifsc": None},
+        {"account_number": None},
+        {"vpa": "asha@bank"},
+        {**TO_NOBODY, "vpa": "asha@bank", "iban": "DE89370400440532013000"},
+    ],
+    ids=str,
+)
+def test_an_order_says_one_thing_of_where_the_money_goes(
+    bank: Bank, account: dict[str, Any]
+) -> None:
+    response = bank.client.post("/v1/instructions", json={"instructions": [order(**account)]})
+    assert response.status_code == 400
+    assert response.json() == {
+        "error": "invalid",
+        "field": "instructions[0]",
+        "detail": "Expected one of account_number and ifsc, vpa, iban",
+    }
 
 
 def test_is_slow(bank: Bank) -> None:
@@ -321,6 +378,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"account_number": "12"}, "account_number"),
     ({"account_number": "1234 5678"}, "account_number"),
     ({"ifsc": "HDFC1000001"}, "ifsc"),
+    ({"vpa": "no address"}, "vpa"),
+    ({"iban": "DE00"}, "iban"),
     ({"holder_name": ""}, "holder_name"),
     ({"holder_name": None}, "holder_name"),
     ({"valid_until": "2099-01-01T00:00:00"}, "valid_until"),
@@ -460,7 +519,7 @@ def test_what_it_can_not_use_is_one_line() -> None:
 def test_a_behaviour_is_named_wherever_it_can_be_asked_for() -> None:
     assert set(get_args(wire.Name)) == set(behaviour.NAMED)
     page = (ROOT / "docs" / "sandbox.md").read_text()
-    for name in (*behaviour.NAMED, *behaviour.ENDINGS):
+    for name in (*behaviour.NAMED, *behaviour.ENDINGS, *behaviour.VPAS):
         assert f"`{name}`" in page, name
     for mix in behaviour.ENDINGS.values():
         assert mix[-1][0] == 100

@@ -66,7 +66,8 @@ def paths(desk: Desk) -> list[str]:
     payouts = [f"/payouts/{rows[status]}" for status in ("pending", "returned")]
     lists = ["/payouts", "/payouts?status=settled&q=no", "/ledger", "/bank-accounts"]
     lists += ["/keys", *(f"/keys/{key['api_key_id']}" for key in desk.table("api_keys"))]
-    return ["/", *lists, "/payouts/new", "/sign-in", "/payouts/nope", *payouts]
+    forms = ["/payouts/new", "/bank-accounts/new", "/sign-in"]
+    return ["/", *lists, *forms, "/payouts/nope", *payouts]
 
 
 def visit(page: Page, desk: Desk) -> Iterator[str]:
@@ -81,6 +82,14 @@ def visit(page: Page, desk: Desk) -> Iterator[str]:
     page.get_by_role("button", name="Request payout").click()
     page.locator("#amount-error").wait_for()
     yield "refused"
+    for kind in ("Account number and IFSC", "UPI address", "IBAN"):
+        page.goto("/bank-accounts/new")
+        page.get_by_label("Holder's name").fill("Asha Rao")
+        page.get_by_label("Your id for it").fill("asha")
+        page.get_by_role("radio", name=kind).check()
+        page.get_by_role("button", name="Add bank account").click()
+        page.get_by_role("alert").wait_for()
+        yield f"refused: {kind}"
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])

@@ -158,6 +158,17 @@ def test_a_bank_account_is_added_listed_masked_and_archived(
         "bank_account_exists" in payrail(*add, "--number", "99999", "--ifsc", "HDFC0000001").error
     )
 
+    for way, masked in (("--vpa", "XXXXXXao@okbank"), ("--iban", "DEXXXXXXXXXXXXXXXX3000")):
+        full = {"--vpa": "asha.rao@okbank", "--iban": "DE89 3704 0044 0532 0130 00"}[way]
+        made = payrail(
+            *("bank-account", "add", merchant.merchant_id, f"by{way}", "--holder", "Asha"),
+            *(way, full, "--json"),
+        ).json
+        assert made[made["kind"]] == masked
+    wrong = ("--iban", "DE88 3704 0044 0532 0130 00")
+    assert "Its check digits do not fit" in payrail(*add, *wrong).error
+    assert "an account number and IFSC, a UPI address, an IBAN" in payrail(*add).error
+
     archive = ("bank-account", "archive", merchant.merchant_id)
     assert payrail(*archive, "savings", "--json").json["archived_at"]
     assert "bank_account_not_found" in payrail(*archive, "nothing").error

@@ -89,6 +89,7 @@ async def it_declares_what_can_be_relied_on(subject: Subject) -> None:
         assert isinstance(relied.honours_valid_until, bool)
         assert relied.batch_size >= 1
         assert relied.finality > timedelta(0)
+        assert "account_number" in relied.accounts
 
 
 async def it_pays_and_says_the_same_when_asked(subject: Subject) -> None:
@@ -199,7 +200,7 @@ async def it_says_so_when_nobody_listens(subject: Subject) -> None:
             await rail.enquire([one.rail_ref])
         await rail.tend()
     for raised in (sent, asked):
-        assert one.account_number not in str(raised.value)
+        assert str(one.account_number) not in str(raised.value)
     assert subject.executions(one.rail_ref) == 0
 
 

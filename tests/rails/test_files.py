@@ -157,6 +157,7 @@ async def opened(database: Database, folder: Path) -> AsyncIterator[FileRail]:
             honours_valid_until=relied.honours_valid_until,
             batch_size=relied.batch_size,
             finality=relied.finality,
+            accounts=relied.accounts,
         )
         yield rail
 

@@ -36,6 +36,13 @@ ORDERS = [
     Instruction(ONE, 6000, "INR", "501002340001", "ICIC0000047", "Asha Rao", WHEN),
     Instruction(OTHER, 125050, "INR", "501002340101", "SBIN0000300", "Vikram Shah", WHEN),
 ]
+TO_IBAN = replace(
+    ORDERS[0],
+    rail_ref=OTHER,
+    account_number=None,
+    ifsc=None,
+    iban="DE89370400440532013000",
+)
 
 
 def sample(name: str) -> bytes:
@@ -80,6 +87,8 @@ orders = st.lists(
 @given(orders)
 @example([replace(ORDERS[0], account_number="DE89370400440532013000")])
 @example([replace(ORDERS[0], account_number="DE00370400440532013000")])
+@example([TO_IBAN])
+@example([ORDERS[0], TO_IBAN])
 def test_whatever_the_database_lets_in_can_be_written_and_others_read_it(
     given_orders: list[Instruction],
 ) -> None:
@@ -90,8 +99,15 @@ def test_whatever_the_database_lets_in_can_be_written_and_others_read_it(
     (block,) = seen.batches
     assert seen.ctrl_sum == block.ctrl_sum == Decimal(total) / 100
     assert [(one.end_to_end_id, one.amount, one.creditor_account) for one in block.payments] == [
-        (order.rail_ref, order.amount, order.account_number) for order in given_orders
+        (order.rail_ref, order.amount, order.iban or order.account_number) for order in given_orders
     ]
+
+
+def test_an_iban_is_written_as_one_and_names_its_bank_itself() -> None:
+    root = etree.fromstring(iso20022.pain001(OURS, WHEN, 6000, [TO_IBAN], PROFILE))
+    (one,) = root.iterfind(".//{*}CdtTrfTxInf")
+    assert one.findtext("{*}CdtrAcct/{*}Id/{*}IBAN") == TO_IBAN.iban
+    assert one.find("{*}CdtrAgt") is None
 
 
 def test_a_currency_without_exponent_is_refused() -> None:

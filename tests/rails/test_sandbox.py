@@ -112,13 +112,35 @@ def test_a_call_that_goes_wrong_raises_without_quoting_anything(bank: Bank, endi
         asked(bank.url, KEY, lambda rail: rail.submit([bad]))
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
     secrets = (bad.account_number, bad.holder_name, KEY, "rail_ref")
-    assert not any(secret in str(raised.value) for secret in secrets)
+    assert not any(str(secret) in str(raised.value) for secret in secrets)
 
 
 def test_nothing_of_a_call_is_logged(caplog: pytest.LogCaptureFixture, bank: Bank) -> None:
     with caplog.at_level(logging.DEBUG):
         asked(bank.url, KEY, lambda rail: rail.submit([ONE]))
-    assert not any(secret in caplog.text for secret in (ONE.account_number, ONE.holder_name, KEY))
+    secrets = (str(ONE.account_number), ONE.holder_name, KEY)
+    assert not any(secret in caplog.text for secret in secrets)
+
+
+@pytest.mark.parametrize(
+    ("account", "kind"),
+    [
+        ({"vpa": "success@test"}, Paid),
+        ({"vpa": "failure@test"}, Refused),
+        ({"vpa": "somebody@else"}, Paid),
+        ({"iban": "DE89370400440532013000"}, Paid),
+        ({"iban": "DE83370400440532010101"}, Refused),
+    ],
+    ids=str,
+)
+def test_a_upi_address_and_an_iban_are_paid(
+    bank: Bank, account: dict[str, str], kind: type[Answer]
+) -> None:
+    ref = f"to-{next(iter(account.values())).replace('@', '-')}"
+    one = replace(ONE, rail_ref=ref, account_number=None, ifsc=None, **account)  # type: ignore[arg-type]
+    answer = asked(bank.url, KEY, lambda rail: rail.submit([one]))[ref]
+    assert isinstance(answer, kind)
+    assert not any(text in f"{one!r} {answer!r}" for text in account.values())
 
 
 # ------------------------------------------------------------------------- a bank gone mad

@@ -24,6 +24,8 @@ def test_a_claim_hands_over_what_the_rail_needs(desk: Desk) -> None:
         "currency": "INR",
         "account_number": "000000000001",
         "ifsc": "HDFC0000001",
+        "vpa": None,
+        "iban": None,
         "holder_name": "Asha Rao",
         "attempt": 1,
         "send_before": seen["send_before"],
