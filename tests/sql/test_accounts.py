@@ -136,8 +136,8 @@ def test_check_digits_are_those_of_iso_7064(desk: Desk) -> None:
         wrong.append(f"{country}{digits}{own[:place]}{typo}{own[place + 1 :]}")
     said = desk.sql(
         "payrail_owner",
-        "SELECT merchant.is_iban(i.iban) AS said FROM unnest(%s::text[]) WITH ORDINALITY i (iban, n)"
-        " ORDER BY i.n",
+        "SELECT merchant.is_iban(i.iban) AS said"
+        " FROM unnest(%s::text[]) WITH ORDINALITY i (iban, n) ORDER BY i.n",
         [right + wrong],
     )
     assert [row["said"] for row in said] == [numbers(iban) % 97 == 1 for iban in right + wrong]
