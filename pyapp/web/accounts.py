@@ -81,7 +81,7 @@ def _errors(problem: Problem, kind: str) -> dict[str, str]:
     field = (where.pointer or "").removeprefix("/")
     if field not in _FIELDS:
         return {"kind": "Your bank can't pay such an account."}
-    if field == "account_number" and kind not in {"", "account_number"}:
+    if field == "account_number" and kind in _OF_KIND:
         field = kind  # none of the ways to pay is filled in
     return {field: where.detail}
 

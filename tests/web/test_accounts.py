@@ -52,7 +52,7 @@ def add(client: Client, **given: Any) -> Any:
     return client.post("/bank_accounts/", {"id": "asha", "holder_name": "Asha Rao", **given})
 
 
-@pytest.mark.parametrize(("way", "mask"), zip(WAYS, MASKS, strict=True))
+@pytest.mark.parametrize(("way", "mask"), [*zip(WAYS, MASKS, strict=True)])
 def test_an_account_is_added_and_paid(client: Client, way: dict[str, str], mask: str) -> None:
     answer = add(client, **way)
     assert answer.status == 201
@@ -156,7 +156,7 @@ def form(visitor: Visitor, kind: str, **fields: str) -> dict[str, str]:
     return {**empty, "bank_account_id": "asha", "holder_name": "Asha Rao", "kind": kind, **fields}
 
 
-@pytest.mark.parametrize(("way", "mask"), zip(WAYS, MASKS, strict=True))
+@pytest.mark.parametrize(("way", "mask"), [*zip(WAYS, MASKS, strict=True)])
 def test_the_form_adds_an_account(visitor: Visitor, way: dict[str, str], mask: str) -> None:
     kind = next(iter(way))
     assert visitor.post("/bank-accounts/new", form(visitor, kind, **way)).location == (
