@@ -1,7 +1,8 @@
-"""API keys: what they may do, and how their secrets are made."""
+"""API keys: what they may do, and how their secrets, and those of webhooks, are made."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from dataclasses import dataclass, field
@@ -34,3 +35,8 @@ def new_secret(environment: str) -> Secret:
     kind = "live" if environment == "live" else "test"
     text = f"pr_{kind}_{secrets.token_urlsafe(32)}"
     return Secret(text, hashlib.sha256(text.encode()).digest(), text[:12])
+
+
+def new_webhook_secret() -> str:
+    """Return a secret of 256 random bits, written as Standard Webhooks has it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"

@@ -35,6 +35,9 @@ from pyapp.web.types import (
     CreateBankAccount,
     CreateBatch,
     CreatePayout,
+    CreateWebhookEndpoint,
+    Delivery,
+    DeliveryQuery,
     Empty,
     Event,
     Events,
@@ -43,13 +46,19 @@ from pyapp.web.types import (
     Listing,
     Me,
     NewApiKey,
+    NewWebhookEndpoint,
     Page,
     Payout,
     PayoutDetail,
     PayoutQuery,
+    Replayed,
+    ReplayEvents,
     RollApiKey,
+    RollWebhookSecret,
     Sheet,
     StreamQuery,
+    UpdateWebhookEndpoint,
+    WebhookEndpoint,
 )
 
 Key = TypeVar("Key")
@@ -224,6 +233,120 @@ async def receive_upload(request: Request) -> Upload:
         raise Problem("unsupported_media_type", detail)
     content = await decode.raw(request, uploads.MOST_BYTES)
     return await asyncio.to_thread(uploads.read, content, is_csv=media == "text/csv")
+
+
+async def list_webhook_endpoints(call: Call[Page, Empty]) -> Response:
+    """List webhook endpoints."""
+    endpoints = await doors.webhook_endpoints(
+        call.db,
+        call.caller.merchant_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, UUID),
+    )
+    return _page(call, endpoints)
+
+
+async def create_webhook_endpoint(call: Call[Empty, CreateWebhookEndpoint]) -> Response:
+    """Add a webhook endpoint, and show its secret this once."""
+    secret = keys.new_webhook_secret()
+    body = await doors.create_webhook_endpoint(
+        call.db,
+        call.caller.merchant_id,
+        url=call.body.url,
+        secret=secret,
+        event_types=call.body.event_types,
+        description=call.body.description,
+    )
+    return _endpoint_with(secret, body, 201)
+
+
+async def get_webhook_endpoint(call: Call[Empty, Empty]) -> Response:
+    """Show one webhook endpoint."""
+    body = await doors.webhook_endpoint(call.db, *_endpoint(call))
+    return _json(_found(body, "webhook_endpoint_not_found"))
+
+
+async def update_webhook_endpoint(call: Call[Empty, UpdateWebhookEndpoint]) -> Response:
+    """Change a webhook endpoint, disable it, or enable it again."""
+    body = await doors.update_webhook_endpoint(
+        call.db,
+        *_endpoint(call),
+        url=call.body.url,
+        event_types=call.body.event_types,
+        description=call.body.description,
+        enabled=call.body.enabled,
+    )
+    return _json(body)
+
+
+async def roll_webhook_secret(call: Call[Empty, RollWebhookSecret]) -> Response:
+    """Give a webhook endpoint a new secret; the old one signs as well for a while."""
+    secret = keys.new_webhook_secret()
+    overlap = timedelta(seconds=call.body.overlap_seconds)
+    body = await doors.roll_webhook_secret(
+        call.db, *_endpoint(call), secret=secret, overlap=overlap
+    )
+    return _endpoint_with(secret, body, 200)
+
+
+async def archive_webhook_endpoint(call: Call[Empty, Empty]) -> Response:
+    """Take a webhook endpoint out of use for good."""
+    return _json(await doors.archive_webhook_endpoint(call.db, *_endpoint(call)))
+
+
+async def send_test_event(call: Call[Empty, Empty]) -> Response:
+    """Send a test event to a webhook endpoint."""
+    return _json(
+        await doors.send_test_event(call.db, *_endpoint(call), actor=call.caller.key_prefix)
+    )
+
+
+async def replay_events(call: Call[Empty, ReplayEvents]) -> Response:
+    """Send events to a webhook endpoint again."""
+    first = call.body.first
+    last = first if call.body.last is None else call.body.last
+    replayed = await doors.replay_events(call.db, *_endpoint(call), first, last)
+    return _json(f'{{"events":{replayed}}}')
+
+
+async def list_deliveries(call: Call[DeliveryQuery, Empty]) -> Response:
+    """List what was sent to a webhook endpoint."""
+    merchant_id, endpoint_id = _endpoint(call)
+    _found(
+        await doors.webhook_endpoint(call.db, merchant_id, endpoint_id),
+        "webhook_endpoint_not_found",
+    )
+    deliveries = await doors.webhook_deliveries(
+        call.db,
+        merchant_id,
+        endpoint_id,
+        limit=call.query.limit + 1,
+        after=decode.read_cursor(call.query.cursor, int),
+        filters=_filters(call.query),
+    )
+    return _page(call, deliveries)
+
+
+async def get_delivery(call: Call[Empty, Empty]) -> Response:
+    """Show one delivery, by the number of its event."""
+    text = call.request.path_params["number"]
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    found = await doors.webhook_deliveries(
+        call.db, *_endpoint(call), limit=1, filters={"seq": number}
+    )
+    return _json(_found(found[0].body if found else None, "delivery_not_found"))
+
+
+def _endpoint(call: Call[Any, Any]) -> tuple[UUID, UUID]:
+    text = call.request.path_params["endpoint_id"]
+    return call.caller.merchant_id, decode.uuid(text, "webhook_endpoint_not_found")
+
+
+def _endpoint_with(secret: str, body: str, status: int) -> Response:
+    made = msgspec.json.decode(body)
+    shown = msgspec.json.encode({**made, "secret": secret}).decode()
+    where = {"Location": f"{PREFIX}/webhook_endpoints/{made['id']}/"}
+    return _json(shown, status, where if status == HTTPStatus.CREATED else None)
 
 
 async def list_bank_accounts(call: Call[Page, Empty]) -> Response:
@@ -579,6 +702,133 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         body=Empty,
         response=Batch,
         errors=("batch_not_found", "batch_started"),
+    ),
+    Route(
+        method="GET",
+        path="/webhook_endpoints/",
+        scope="read",
+        summary="Webhook endpoints, newest first",
+        handler=list_webhook_endpoints,
+        query=Page,
+        body=Empty,
+        response=Listing[WebhookEndpoint],
+    ),
+    Route(
+        method="POST",
+        path="/webhook_endpoints/",
+        scope="webhooks:write",
+        summary="Be told of events; the secret is shown this once",
+        handler=create_webhook_endpoint,
+        query=Empty,
+        body=CreateWebhookEndpoint,
+        response=NewWebhookEndpoint,
+        status=201,
+        errors=(
+            "webhook_endpoint_invalid",
+            "webhook_endpoint_exists",
+            "webhook_endpoints_full",
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/webhook_endpoints/{endpoint_id}/",
+        scope="read",
+        summary="One webhook endpoint",
+        handler=get_webhook_endpoint,
+        query=Empty,
+        body=Empty,
+        response=WebhookEndpoint,
+        errors=("webhook_endpoint_not_found",),
+    ),
+    Route(
+        method="POST",
+        path="/webhook_endpoints/{endpoint_id}/",
+        scope="webhooks:write",
+        summary="Change a webhook endpoint, disable it, or enable it again",
+        handler=update_webhook_endpoint,
+        query=Empty,
+        body=UpdateWebhookEndpoint,
+        response=WebhookEndpoint,
+        errors=(
+            "webhook_endpoint_not_found",
+            "webhook_endpoint_invalid",
+            "webhook_endpoint_exists",
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/webhook_endpoints/{endpoint_id}/roll_secret/",
+        scope="webhooks:write",
+        summary="Give it a new secret, while the old one signs as well for some time",
+        handler=roll_webhook_secret,
+        query=Empty,
+        body=RollWebhookSecret,
+        response=NewWebhookEndpoint,
+        errors=(
+            "webhook_endpoint_not_found",
+            "webhook_endpoint_invalid",
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/webhook_endpoints/{endpoint_id}/archive/",
+        scope="webhooks:write",
+        summary="Take it out of use for good",
+        handler=archive_webhook_endpoint,
+        query=Empty,
+        body=Empty,
+        response=WebhookEndpoint,
+        errors=("webhook_endpoint_not_found",),
+    ),
+    Route(
+        method="POST",
+        path="/webhook_endpoints/{endpoint_id}/test/",
+        scope="webhooks:write",
+        summary="Send it a test event",
+        handler=send_test_event,
+        query=Empty,
+        body=Empty,
+        response=Event,
+        errors=("webhook_endpoint_not_found",),
+    ),
+    Route(
+        method="POST",
+        path="/webhook_endpoints/{endpoint_id}/replay/",
+        scope="webhooks:write",
+        summary="Send events to it again",
+        handler=replay_events,
+        query=Empty,
+        body=ReplayEvents,
+        response=Replayed,
+        errors=(
+            "webhook_endpoint_not_found",
+            "webhook_endpoint_invalid",
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/webhook_endpoints/{endpoint_id}/deliveries/",
+        scope="read",
+        summary="What was sent to it, newest event first",
+        handler=list_deliveries,
+        query=DeliveryQuery,
+        body=Empty,
+        response=Listing[Delivery],
+        errors=("webhook_endpoint_not_found",),
+    ),
+    Route(
+        method="GET",
+        path="/webhook_endpoints/{endpoint_id}/deliveries/{number}/",
+        scope="read",
+        summary="One delivery, by the number of its event",
+        handler=get_delivery,
+        query=Empty,
+        body=Empty,
+        response=Delivery,
+        errors=(
+            "webhook_endpoint_not_found",
+            "delivery_not_found",
+        ),
     ),
     Route(
         method="GET",

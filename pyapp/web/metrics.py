@@ -65,6 +65,32 @@ _CASES: Final = Gauge(
     labelnames=("kind",),
     registry=_REGISTRY,
 )
+_ENDPOINTS: Final = Gauge(
+    "payrail_webhook_endpoints", "Webhook endpoints", labelnames=("status",), registry=_REGISTRY
+)
+_WAITING: Final = Gauge(
+    "payrail_webhook_waiting_events",
+    "Events that wait for webhook endpoints",
+    labelnames=("status",),
+    registry=_REGISTRY,
+)
+_WAITED: Final = Gauge(
+    "payrail_webhook_waiting_seconds",
+    "How long the oldest event has waited for a webhook endpoint",
+    labelnames=("status",),
+    registry=_REGISTRY,
+)
+_ATTEMPTS: Final = Gauge(
+    "payrail_webhook_attempts",
+    "Attempts to deliver webhooks in the last whole minute",
+    labelnames=("outcome",),
+    registry=_REGISTRY,
+)
+_TOOK: Final = Gauge(
+    "payrail_webhook_attempt_seconds",
+    "Seconds that the attempts of the last whole minute took together",
+    registry=_REGISTRY,
+)
 
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
@@ -89,5 +115,13 @@ async def show(request: Request) -> Response:
     cases = {one.kind: one.cases for one in await doors.open_cases(db)}
     for kind in shown.CASES:
         _CASES.labels(kind).set(cases.get(kind, 0))
+    for work in await doors.webhook_work(db):
+        _ENDPOINTS.labels(work.status).set(work.endpoints)
+        _WAITING.labels(work.status).set(work.waiting)
+        _WAITED.labels(work.status).set(work.waiting_seconds)
+    made = await doors.webhook_calls(db)
+    _ATTEMPTS.labels("delivered").set(made.attempts - made.failed)
+    _ATTEMPTS.labels("failed").set(made.failed)
+    _TOOK.set(made.seconds)
     _READERS.set(request.app.state.hub.pages())
     return Response(generate_latest(_REGISTRY), media_type=_MEDIA)

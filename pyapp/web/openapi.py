@@ -25,15 +25,23 @@ from pyapp.web.types import (
     CreateBankAccount,
     CreateBatch,
     CreatePayout,
+    CreateWebhookEndpoint,
+    Delivery,
     Empty,
     Event,
     Events,
     LedgerEntry,
     Me,
     NewApiKey,
+    NewWebhookEndpoint,
     Payout,
     PayoutDetail,
+    Replayed,
+    ReplayEvents,
     RollApiKey,
+    RollWebhookSecret,
+    UpdateWebhookEndpoint,
+    WebhookEndpoint,
 )
 
 _REF: Final = "#/components/schemas/{name}"
@@ -51,6 +59,14 @@ _PATH_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "api_key_id": {
         "description": "The API key's id",
         "schema": {"type": "string", "format": "uuid"},
+    },
+    "endpoint_id": {
+        "description": "The webhook endpoint's id",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "number": {
+        "description": "The number of the event",
+        "schema": {"type": "integer", "minimum": 1},
     },
     "bank_account_id": {
         "description": "Your id of the bank account",
@@ -129,6 +145,18 @@ _EVENT: Final[dict[str, Any]] = {
     "sequence": 1,
     "data": _PAYOUT,
 }
+_WEBHOOK_ENDPOINT: Final[dict[str, Any]] = {
+    "id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a92",
+    "url": "https://shop.example/webhooks",
+    "description": "web shop",
+    "event_types": ["payout.*"],
+    "status": "enabled",
+    "disabled_reason": None,
+    "failing_since": None,
+    "succeeded_at": "2026-01-31T12:00:00.000000Z",
+    "previous_secret_until": None,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+}
 EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     CreatePayout: {"amount_paise": 6000, "bank_account_id": "demo-bank-account"},
     CancelPayout: {"reason": "ordered twice"},
@@ -152,6 +180,32 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
             }
         ]
     },
+    CreateWebhookEndpoint: {"url": "https://shop.example/webhooks", "event_types": ["payout.*"]},
+    UpdateWebhookEndpoint: {"enabled": False},
+    RollWebhookSecret: {"overlap_seconds": 3600},
+    ReplayEvents: {"first": 17, "last": 20},
+    WebhookEndpoint: _WEBHOOK_ENDPOINT,
+    NewWebhookEndpoint: _WEBHOOK_ENDPOINT | {"secret": "whsec_…"},
+    Delivery: {
+        "event_id": "evt_019a2f4e000070008000000000000003_17",
+        "number": 17,
+        "type": "payout.created",
+        "status": "pending",
+        "queued_at": "2026-01-31T12:00:00.000000Z",
+        "next_attempt_at": "2026-01-31T12:00:05.100000Z",
+        "delivered_at": None,
+        "attempts": [
+            {
+                "at": "2026-01-31T12:00:00.000000Z",
+                "delivered": False,
+                "response_status": 500,
+                "milliseconds": 31,
+                "error": "the status is 500, not 2xx",
+                "body_head": "oops",
+            }
+        ],
+    },
+    Replayed: {"events": 4},
     Event: _EVENT,
     Events: {"data": [_EVENT], "has_more": False, "next_cursor": "MTc"},
     CreateBatch: {

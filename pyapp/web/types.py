@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from pyapp.keys import SCOPES, Scope
 
@@ -163,6 +163,40 @@ KeyName = Annotated[
         extra={"code": "api_key_invalid"},
     ),
 ]
+WebhookUrl = Annotated[
+    str,
+    Meta(
+        max_length=2048,
+        pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?$",
+        description="https, in lower case; http is for demos",
+        examples=["https://shop.example/webhooks"],
+        extra={"code": "webhook_endpoint_invalid"},
+    ),
+]
+EventTypes = Annotated[
+    list[Annotated[str, Meta(pattern=r"^(\*|[a-z]+\.(\*|[a-z_]+))$", max_length=64)]],
+    Meta(
+        min_length=1,
+        max_length=50,
+        description="Types, all of a kind such as payout.*, or * for all",
+        examples=[["payout.*", "balance.credited"]],
+        extra={"code": "webhook_endpoint_invalid"},
+    ),
+]
+WebhookDescription = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=_PRINTABLE,
+        examples=["web shop"],
+        extra={"code": "webhook_endpoint_invalid"},
+    ),
+]
+EventNumber = Annotated[
+    int, Meta(ge=1, le=10**15, examples=[17], extra={"code": "webhook_endpoint_invalid"})
+]
+DeliveryStatus = Literal["pending", "delivered", "failed"]
 Status = Literal["pending", "processing", "settled", "failed", "cancelled", "returned"]
 Mode = Literal["best_effort", "all_or_nothing"]
 BatchStatus = Literal["pending", "processing", "completed", "rejected", "cancelled"]
@@ -278,6 +312,38 @@ class CreateBankAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rail: Rail | UnsetType = UNSET
 
 
+class CreateWebhookEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to, and what."""
+
+    url: WebhookUrl
+    event_types: EventTypes = field(default_factory=lambda: ["*"])
+    description: WebhookDescription | None = None
+
+
+class UpdateWebhookEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to change; the rest stays."""
+
+    url: WebhookUrl | None = None
+    event_types: EventTypes | None = None
+    description: WebhookDescription | None = None
+    enabled: bool | None = None
+
+
+class RollWebhookSecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long the old secret signs as well."""
+
+    overlap_seconds: Annotated[
+        int, Meta(ge=0, le=7 * 86400, examples=[3600], extra={"code": "webhook_endpoint_invalid"})
+    ] = 86400
+
+
+class ReplayEvents(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Numbers of events: one, or from the first to the last of at most 10,000."""
+
+    first: EventNumber
+    last: EventNumber | None = None
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """How much of a list, and from where."""
 
@@ -316,6 +382,12 @@ class LedgerQuery(Page, frozen=True, kw_only=True):
     payout_id: Annotated[UUID, Meta(description="The entries of one payout")] | None = None
     created_after: From | None = None
     created_before: Until | None = None
+
+
+class DeliveryQuery(Page, frozen=True, kw_only=True):
+    """Which deliveries."""
+
+    status: Annotated[list[DeliveryStatus], Meta(description="Repeat it for several")] | None = None
 
 
 class StreamQuery(Struct, frozen=True, kw_only=True):
@@ -401,6 +473,62 @@ class Events(Struct, frozen=True, kw_only=True):
     data: list[Event]
     has_more: bool
     next_cursor: str
+
+
+class WebhookEndpoint(Struct, frozen=True, kw_only=True):
+    """Where you are told of events."""
+
+    id: UUID
+    url: str
+    description: str | None
+    event_types: list[str]
+    status: Annotated[
+        Literal["enabled", "failing", "disabled", "archived"],
+        Meta(description="failing: five failures in a row, and one attempt a minute"),
+    ]
+    disabled_reason: Literal["by_merchant", "gone", "failing"] | None
+    failing_since: Time | None
+    succeeded_at: Time | None
+    previous_secret_until: Annotated[
+        Time | None, Meta(description="The secret before signs as well until then")
+    ]
+    created_at: Time
+
+
+class NewWebhookEndpoint(WebhookEndpoint, frozen=True, kw_only=True):
+    """With the secret, which is shown this once."""
+
+    secret: Annotated[str, Meta(examples=["whsec_…"])]
+
+
+class WebhookAttempt(Struct, frozen=True, kw_only=True):
+    """What the endpoint said, or why it could not be asked."""
+
+    at: Time
+    delivered: bool
+    response_status: int | None
+    milliseconds: int
+    error: str | None
+    body_head: Annotated[str | None, Meta(description="The first 1,024 bytes of its answer")]
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """An event on its way to an endpoint."""
+
+    event_id: str
+    number: int
+    type: str
+    status: Annotated[DeliveryStatus, Meta(description="failed: it was given up after 24 hours")]
+    queued_at: Time
+    next_attempt_at: Time | None
+    delivered_at: Time | None
+    attempts: list[WebhookAttempt]
+
+
+class Replayed(Struct, frozen=True, kw_only=True):
+    """How many events will be sent again."""
+
+    events: int
 
 
 class LedgerEntry(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 -- Promises: how many webhook endpoints are enabled, failing and disabled, how many events wait for them, and for how long the oldest of
 -- those has (0 when none does).
 CREATE OR REPLACE FUNCTION payrail.webhook_work()
-RETURNS TABLE (status text, endpoints bigint, waiting numeric, waiting_seconds double precision)
+RETURNS TABLE (status text, endpoints bigint, waiting bigint, waiting_seconds double precision)
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
@@ -12,7 +12,7 @@ BEGIN
     SELECT
         s.status,
         count(f.endpoint_id),
-        coalesce(sum(f.waiting), 0),
+        coalesce(sum(f.waiting), 0)::bigint,
         coalesce(greatest(extract(EPOCH FROM clock_timestamp() - min(f.waiting_since)), 0), 0)::double precision
     FROM unnest(ARRAY['enabled', 'failing', 'disabled']) s (status)
     LEFT JOIN payrail.webhook_fleet f ON s.status = f.status
