@@ -91,6 +91,10 @@ _PER_SECOND: Final = f"in a second; default: {keys.PER_SECOND}"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 
 
+_ENDPOINT: Final = ("id", "status", "event_types", "url", "description", "succeeded_at")
+_DELIVERY: Final = ("number", "type", "status", "tries", "last", "queued_at", "next_attempt_at")
+
+
 class CommandError(Exception):
     """A command that can't be done; the text is all that its user sees."""
 
@@ -560,6 +564,100 @@ def _upload(name: str) -> Upload:
         raise CommandError(message) from None
 
 
+async def _event_list(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    page = await doors.events(db, merchant_id, limit=args.limit, after=args.after)
+    found = [_decoded(item.body) for item in page]
+    shown = [{**event, "happened_at": event["timestamp"]} for event in found]
+    return Answer(found, table(shown, "number", "type", "sequence", "happened_at"))
+
+
+async def _webhook_list(db: database.Pool, args: Arguments) -> Answer:
+    page = await doors.webhook_endpoints(db, await _merchant(db, args), limit=1000)
+    found = [_decoded(item.body) for item in page]
+    return Answer(found, table(found, *_ENDPOINT))
+
+
+async def _webhook_create(db: database.Pool, args: Arguments) -> Answer:
+    secret = keys.new_webhook_secret()
+    body = await doors.create_webhook_endpoint(
+        db,
+        await _merchant(db, args),
+        url=args.url,
+        secret=secret,
+        event_types=args.event or ["*"],
+        description=args.description,
+    )
+    return _endpoint(body, secret)
+
+
+async def _webhook_update(db: database.Pool, args: Arguments) -> Answer:
+    body = await doors.update_webhook_endpoint(
+        db,
+        await _merchant(db, args),
+        args.endpoint,
+        url=args.url,
+        event_types=args.event,
+        description=args.description,
+        enabled={"enable": True, "disable": False}.get(args.turn),
+    )
+    return _endpoint(body)
+
+
+async def _webhook_roll(db: database.Pool, args: Arguments) -> Answer:
+    secret, overlap = keys.new_webhook_secret(), timedelta(seconds=args.overlap)
+    merchant_id = await _merchant(db, args)
+    body = await doors.roll_webhook_secret(
+        db, merchant_id, args.endpoint, secret=secret, overlap=overlap
+    )
+    return _endpoint(body, secret)
+
+
+async def _webhook_archive(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    return _endpoint(await doors.archive_webhook_endpoint(db, merchant_id, args.endpoint))
+
+
+async def _webhook_test(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    event = _decoded(await doors.send_test_event(db, merchant_id, args.endpoint, actor=_actor()))
+    return Answer(event, details(event, "id", "type", "number"))
+
+
+async def _webhook_replay(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    last = args.first if args.last is None else args.last
+    events = await doors.replay_events(db, merchant_id, args.endpoint, args.first, last)
+    return Answer({"events": events}, details({"events": events}, "events"))
+
+
+async def _webhook_deliveries(db: database.Pool, args: Arguments) -> Answer:
+    page = await doors.webhook_deliveries(
+        db,
+        await _merchant(db, args),
+        args.endpoint,
+        limit=args.limit,
+        filters={"status": args.status},
+    )
+    found = [_decoded(item.body) for item in page]
+    shown = [{**one, "tries": len(one["attempts"]), "last": _last(one)} for one in found]
+    return Answer(found, table(shown, *_DELIVERY))
+
+
+def _last(delivery: Record) -> str:
+    """Say how the newest attempt went."""
+    if not delivery["attempts"]:
+        return ""
+    attempt = delivery["attempts"][-1]
+    return str(attempt["error"] or attempt["response_status"])
+
+
+def _endpoint(body: str, secret: str | None = None) -> Answer:
+    made = {**_decoded(body), **({"secret": secret} if secret else {})}
+    text = details(made, *_ENDPOINT, "secret")
+    return Answer(made, f"{text}\n\nThe secret is shown this once." if secret else text)
+
+
 async def _operator_add(db: database.Pool, args: Arguments) -> Answer:
     digest = passwords.digest(_password())
     return _operator(await doors.add_operator(db, args.name, digest, actor=_actor()))
@@ -890,6 +988,8 @@ def _parser() -> _Parser:
     _operators(_group(commands, "operator", "who may use the console"))
     _batches(_group(commands, "batch", "many payouts from one file"))
     _payouts(_group(commands, "payout", "payouts, and what the bank says of them"))
+    _events(_group(commands, "event", "what happened"))
+    _webhooks(_group(commands, "webhook", "where merchants are told of events"))
 
     credit = _of_merchant(add("credit", _door(_credit), "add money that arrived for a merchant"))
     _money(credit)
@@ -947,6 +1047,44 @@ def _accounts(commands: Any) -> None:  # noqa: ANN401
     _of_merchant(_add(commands, "list", _door(_account_list), "list bank accounts"))
     archive = _add(commands, "archive", _door(_account_archive), "take it out of use")
     _of_merchant(archive).add_argument("account")
+
+
+def _events(commands: Any) -> None:  # noqa: ANN401
+    listed = _of_merchant(_add(commands, "list", _door(_event_list), "list events, oldest first"))
+    listed.add_argument("--after", type=_amount, default=0, help="the number of an event")
+    listed.add_argument("--limit", type=_amount, default=20, help="default: 20")
+
+
+def _webhooks(commands: Any) -> None:  # noqa: ANN401
+    _of_merchant(_add(commands, "list", _door(_webhook_list), "list webhook endpoints"))
+    for name, command, text in (
+        ("create", _webhook_create, "send events to an address; the secret is shown once"),
+        ("update", _webhook_update, "change an endpoint, or turn it on or off"),
+        ("roll", _webhook_roll, "give it a new secret; the old one signs as well for a while"),
+        ("archive", _webhook_archive, "take it out of use for good"),
+        ("test", _webhook_test, "send it a test event"),
+        ("replay", _webhook_replay, "send events to it again"),
+        ("deliveries", _webhook_deliveries, "list what was sent to it, newest first"),
+    ):
+        parser = _of_merchant(_add(commands, name, _door(command), text))
+        if name != "create":
+            parser.add_argument("endpoint", type=_uuid)
+        if name in {"create", "update"}:
+            parser.add_argument("url" if name == "create" else "--url")
+            parser.add_argument("--event", action="append", metavar="TYPE", help="default: all")
+            parser.add_argument("--description")
+        if name == "update":
+            parser.add_argument("--turn", choices=("enable", "disable"))
+        if name == "roll":
+            overlap = parser.add_argument("--overlap", type=_amount, default=86400, metavar="S")
+            overlap.help = "seconds that the old secret signs as well; default: 86400"
+        if name == "replay":
+            parser.add_argument("first", type=_amount, help="the number of an event")
+            parser.add_argument("last", type=_amount, nargs="?", help="the last one; default: one")
+        if name == "deliveries":
+            statuses = ("pending", "delivered", "failed")
+            parser.add_argument("--status", action="append", choices=statuses)
+            parser.add_argument("--limit", type=_amount, default=20, help="default: 20")
 
 
 def _operators(commands: Any) -> None:  # noqa: ANN401
