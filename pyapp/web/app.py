@@ -24,6 +24,7 @@ from pyapp.settings import Settings
 from pyapp.web import (
     accounts,
     banks,
+    batches,
     callbacks,
     console,
     dashboard,
@@ -94,7 +95,7 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
     paths["/healthz"]["GET"] = _healthy
     paths["/readyz"]["GET"] = _ready
     paths["/metrics"]["GET"] = metrics.show
-    for view in (*dashboard.VIEWS, *keyring.VIEWS, *accounts.VIEWS):
+    for view in (*dashboard.VIEWS, *keyring.VIEWS, *accounts.VIEWS, *batches.VIEWS):
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
     if settings.console:

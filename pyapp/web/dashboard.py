@@ -47,6 +47,7 @@ class Visit:
     request: Request
     session: Session[doors.Caller]
     form: Mapping[str, str]
+    file: bytes = b""  # that was sent along
 
     @property
     def merchant_id(self) -> UUID:
@@ -80,6 +81,7 @@ class View:
     path: str
     handler: Handler
     scope: keys.Scope = "read"
+    upload: int = 0  # bytes that a file may have which the form sends along
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request; whoever is not signed in is asked to."""
@@ -93,8 +95,12 @@ class View:
             return RedirectResponse(f"/sign-in?next={quote(where)}", 303)
         request.state.key_prefix = found.caller.key_prefix
         request.state.merchant_id = found.caller.merchant_id
-        form = await session.form(request, found) if self.method == "POST" else {}
-        visit = Visit(db, request, found, form)
+        if self.upload:
+            form, file = await session.upload(request, found, self.upload)
+            visit = Visit(db, request, found, form, file)
+        else:
+            form = await session.form(request, found) if self.method == "POST" else {}
+            visit = Visit(db, request, found, form)
         if not visit.may(self.scope):
             raise Problem("forbidden", f"Your API key lacks the scope {self.scope}")
         async with turn(visit.merchant_id):

@@ -40,6 +40,8 @@ def current(address: str, path: str) -> str:
 TEMPLATES.globals |= {
     "current": current,
     "STATUSES": shown.STATUSES,
+    "BATCHES": shown.BATCHES,
+    "MODES": shown.MODES,
     "KINDS": shown.KINDS,
     "CASES": shown.CASES,
     "RESULTS": shown.RESULTS,

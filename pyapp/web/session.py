@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -84,8 +87,7 @@ class Cookie(Generic[W]):
 
 async def form(request: Request, session: Session[Any] | None) -> dict[str, str]:
     """Return the fields of a form that was sent from one of our own pages; refuse any other."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        raise Problem("forbidden", "The form was sent from another site")
+    _refuse_others(request)
     raw = await decode.raw(request)
     try:
         pairs = parse_qsl(
@@ -96,6 +98,41 @@ async def form(request: Request, session: Session[Any] | None) -> dict[str, str]
         )
     except ValueError:
         raise Problem("invalid_request", "The form could not be read") from None
+    return _fields(pairs, session)
+
+
+async def upload(
+    request: Request, session: Session[Any], most: int
+) -> tuple[dict[str, str], bytes]:
+    """Return the fields of a form of ours and the file, of at most so many bytes, sent with it."""
+    _refuse_others(request)
+    raw = await decode.raw(request, most + decode.MAX_BODY)
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        yield raw
+
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Problem("invalid_request", "The form could not be read")
+    parser = MultiPartParser(
+        *(request.headers, body()), max_files=1, max_fields=_MAX_FIELDS, max_part_size=most
+    )
+    try:
+        found = await parser.parse()
+    except (MultiPartException, UnicodeDecodeError, LookupError):
+        raise Problem("invalid_request", "The form could not be read") from None
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(found.close)
+        pairs = [(name, value) for name, value in found.multi_items() if isinstance(value, str)]
+        files = [value for _, value in found.multi_items() if isinstance(value, UploadFile)]
+        return _fields(pairs, session), await files[0].read() if files else b""
+
+
+def _refuse_others(request: Request) -> None:
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise Problem("forbidden", "The form was sent from another site")
+
+
+def _fields(pairs: list[tuple[str, str]], session: Session[Any] | None) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) < len(pairs) or any("\0" in text for pair in pairs for text in pair):
         raise Problem("invalid_request", "The form could not be read")

@@ -24,6 +24,14 @@ STATUSES: Final = {
     "cancelled": "Cancelled",
     "returned": "Returned",
 }
+BATCHES: Final = {
+    "pending": "Waiting",
+    "processing": "Under way",
+    "completed": "Done",
+    "rejected": "Refused",
+    "cancelled": "Cancelled",
+}
+MODES: Final = {"best_effort": "Each line for itself", "all_or_nothing": "All or nothing"}
 KINDS: Final = {
     "credit": "Money in",
     "hold": "Held for a payout",

@@ -84,6 +84,24 @@ class Visitor:
         kind = ("Content-Type", "application/x-www-form-urlencoded")
         return self._send("POST", path, body, [kind, *headers])
 
+    def send(
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        file: bytes | None = None,
+        headers: Headers = (),
+    ) -> Page:
+        """Send a form as one is sent that may have a file with it."""
+        parts = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
+        if file is not None:
+            parts.append(('name="file"; filename="list.csv"', file))
+        body = b"".join(
+            b"--x-x\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (name.encode(), value)
+            for name, value in parts
+        )
+        kind = ("Content-Type", "multipart/form-data; boundary=x-x")
+        return self._send("POST", path, body + b"--x-x--\r\n", [kind, *headers])
+
     def sign_in(self, key: str | None, target: str | None = None) -> Page:
         """Send the form with an API key."""
         fields = {"api_key": key or ""} | ({"next": target} if target is not None else {})
@@ -93,7 +111,7 @@ class Visitor:
         """Return the token that this session's forms carry."""
         return self.get(self.home).fields["token"]
 
-    def _send(self, method: str, path: str, body: str | None, headers: Headers) -> Page:
+    def _send(self, method: str, path: str, body: bytes | str | None, headers: Headers) -> Page:
         given = [("Accept", "text/html"), *headers]
         if self.cookie:
             given.append(("Cookie", f"{self.cookie_name}={self.cookie}"))

@@ -106,7 +106,7 @@ function listen() {
     keepingFocus(() => news.payouts.forEach(showPayout));
     const told = new Set(news.payouts.map(({ id }) => id));
     const whole = document.querySelector("[data-whole]");
-    if (whole && (news.more || told.has(whole.dataset.whole))) reloadPayout(whole);
+    if (whole && (news.more || told.has(whole.dataset.whole) || whole.hasAttribute("data-any"))) reloadPayout(whole);
     const untold = [...document.querySelectorAll("tr[data-payout]")].some((row) => !told.has(row.dataset.payout));
     if (news.more && untold) document.getElementById("stale").hidden = false;
   };
