@@ -26,6 +26,11 @@ from pyapp.web.types import BatchLineQuery, Page
 
 _SHOWN: Final = 20  # lines that are refused; the rest is downloaded
 _BEYOND: Final = 2**62  # more events than there ever are
+_WORDS: Final = {  # where the API's detail counts in minor units, or says more than people ask
+    "insufficient_funds": "Not enough money is available for it.",
+    "bank_account_not_found": "There is no such bank account, or it is archived.",
+    "idempotency_key_reused": "Its idempotency key belongs to another request.",
+}
 _MODES: Final = ("best_effort", "all_or_nothing")
 
 
@@ -67,7 +72,10 @@ async def look_through(visit: Visit) -> Response:
         idempotency_key=str(uuid4()),
         check=found,
         sums=[written(total.amount, total.currency) for total in found.totals],
-        errors=found.errors[:_SHOWN],
+        errors=[
+            {"line": one.line, "field": one.field, "why": _WORDS.get(one.code, one.detail)}
+            for one in found.errors[:_SHOWN]
+        ],
     )
 
 
@@ -123,7 +131,14 @@ async def batch(visit: Visit) -> Response:
         "batch.html",
         now=seen,
         batch=_decoded(body),
-        lines=[{**line, "sum": written(line["amount"], line["currency"])} for line in shown],
+        lines=[
+            {
+                **line,
+                "sum": written(line["amount"], line["currency"]),
+                "why": _WORDS.get(line["code"], line["detail"]),
+            }
+            for line in shown
+        ],
         outcome=query.outcome,
         more=f"/batches/{batch_id}?{urlencode({**given, 'cursor': cursor})}" if cursor else None,
     )

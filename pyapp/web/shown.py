@@ -31,7 +31,7 @@ BATCHES: Final = {
     "rejected": "Refused",
     "cancelled": "Cancelled",
 }
-MODES: Final = {"best_effort": "Each line for itself", "all_or_nothing": "All or nothing"}
+MODES: Final = {"best_effort": "The others are paid", "all_or_nothing": "None is paid"}
 KINDS: Final = {
     "credit": "Money in",
     "hold": "Held for a payout",

@@ -198,3 +198,23 @@ def serving(desk: Desk, port: int, log: IO[str]) -> Iterator[None]:
         client.close()
         yield
         process.terminate()
+
+
+def test_a_batch_is_seen_to_advance(window: Window, desk: Desk) -> None:
+    lines = [
+        (None, 1000, "INR", "demo-bank-account" if n else "nowhere", None, None) for n in range(5)
+    ]
+    batch = desk.upload(*lines, name="Wages").json["id"]
+    page = window.signed_in(f"/batches/{batch}")
+    progress, heading = page.get_by_role("progressbar"), page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Wages Waiting")
+    place = settle_in(page, "a[href$='result.csv']")
+    for limit, done in ((1, "1"), (3, "4")):
+        desk.advance(batch, limit)
+        expect(progress).to_have_attribute("value", done)
+        expect(heading).to_have_text("Wages Under way")
+    desk.advance(batch)
+    expect(progress).to_have_attribute("value", "5")
+    expect(heading).to_have_text("Wages Done")
+    expect(page.get_by_text("There is no such bank account")).to_be_visible()
+    assert page.evaluate(WHERE) == place

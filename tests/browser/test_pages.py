@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import FilePayload, Page, ViewportSize
 
 from pyapp.keys import SCOPES
 from tests.browser.conftest import Windows
@@ -39,9 +39,19 @@ def busy(database: Database) -> Iterator[Desk]:
             account_number="501000000001",
             ifsc="HDFC0000001",
         )
+        batch = desk.upload(*requests(3), key="done", name=LONG).json["id"]
+        desk.advance(batch)
+        desk.upload(*requests(2), key="waiting")
         desk.create("wide", 1, reference=LONG, metadata={"order": LONG, "k" * 40: "v"})
         desk.secret = key_of_all(desk)
         yield desk
+
+
+def requests(lines: int) -> list[tuple[object, ...]]:
+    return [
+        (f"w{n}" * 40, 10**13, "INR", "w" * 64 if n else "nowhere", LONG, None)
+        for n in range(lines)
+    ]
 
 
 def key_of_all(desk: Desk) -> str:
@@ -65,6 +75,8 @@ def paths(desk: Desk) -> list[str]:
     rows = {row["status"]: row["payout_id"] for row in desk.table("payouts")}
     payouts = [f"/payouts/{rows[status]}" for status in ("pending", "returned")]
     lists = ["/payouts", "/payouts?status=settled&q=no", "/ledger", "/bank-accounts"]
+    lists += ["/batches", *(f"/batches/{one['batch_id']}" for one in desk.table("batches"))]
+    lists += ["/batches/new"]
     lists += ["/keys", *(f"/keys/{key['api_key_id']}" for key in desk.table("api_keys"))]
     forms = ["/payouts/new", "/bank-accounts/new", "/sign-in"]
     return ["/", *lists, *forms, "/payouts/nope", *payouts]
@@ -90,6 +102,20 @@ def visit(page: Page, desk: Desk) -> Iterator[str]:
         page.get_by_role("button", name="Add bank account").click()
         page.get_by_role("alert").wait_for()
         yield f"refused: {kind}"
+    for name, content, there in (
+        ("no list", "x", "#file-error"),
+        ("a list", f"amount,bank_account_id\n1,{LONG}\n{LONG},x\n", "#errors"),
+    ):
+        page.goto("/batches/new")
+        page.set_input_files("#file", sheet(content))
+        page.get_by_role("button", name="Look through it").click()
+        page.locator(there).wait_for()
+        yield name
+
+
+def sheet(content: str) -> FilePayload:
+    """Return a file to upload."""
+    return {"name": "list.csv", "mimeType": "text/csv", "buffer": content.encode()}
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
@@ -145,3 +171,10 @@ def test_the_pages_work_without_javascript(windows: Windows, desk: Desk) -> None
     page.get_by_text("₹60.00 Pending").wait_for()
     page.get_by_role("button", name="Cancel payout").click()
     page.get_by_text("₹60.00 Cancelled").wait_for()
+    page.goto("/batches/new")
+    page.set_input_files("#file", sheet("amount,bank_account_id\n60,demo-bank-account\n"))
+    page.get_by_role("button", name="Look through it").click()
+    page.get_by_role("button", name="Make the payouts").click()
+    page.get_by_text("0 of 1 lines").first.wait_for()
+    page.get_by_role("button", name="Cancel batch").click()
+    page.locator("h1", has_text="Cancelled").wait_for()

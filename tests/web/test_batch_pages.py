@@ -93,8 +93,8 @@ def test_each_line_that_would_be_refused_says_why(new_client: NewClient) -> None
     page = upload(visitor, SHEET + "1,nowhere,x\n")
     assert "Would be paid 2 Would be refused 2 In all ₹4.00" in page.text
     assert "2 lines would be refused, and the others paid" in page.text
-    assert "available balance 100 is less than the amount 350" in page.text
-    assert "there is no bank account with this id" in page.text
+    assert "Not enough money is available for it." in page.text
+    assert "There is no such bank account, or it is archived." in page.text
     page = upload(visitor, SHEET, mode="all_or_nothing")
     assert "nothing would be paid" in page.text
 
@@ -183,7 +183,7 @@ def test_the_result_says_what_became_of_each_line(
     assert {row["payout_status"] for row in result} == {"pending", ""}
     assert result[3]["reference"] == "'=1+1"  # no program
     refused = visitor.get(f"{address}?outcome=rejected")
-    assert "wage-3" in refused.text
+    assert "3 ₹3.50 Not enough money is available for it. wage-3" in refused.text
     assert "wage-1" not in refused.text
 
 
