@@ -84,7 +84,7 @@ _TABLE: Final = (
     Code("proposal_waiting", "PR210", 409, "A proposal is waiting for this case",
          "Another operator confirms or rejects it first."),
     Code("resolution_too_early", "PR211", 409, "The bank may still execute the instruction",
-         "Nothing was done. Confirm again after the time in the detail."),
+         "Nothing was done. Do it again after the time in the detail, or once its file has left."),
     Code("api_key_ended", "PR212", 409, "The API key has ended or been rolled",
          "Roll the key in replaced_by, if there is one, or create another."),
     Code("webhook_endpoint_exists", "PR231", 409, "There is a webhook endpoint at this address",
@@ -95,6 +95,8 @@ _TABLE: Final = (
          "A batch is cancelled before its first line only. Cancel its payouts one by one."),
     Code("batch_refused", "PR222", 409, "A line of an all-or-nothing batch is refused",
          "No payout of it was made. Its lines say why; no answer has this code."),
+    Code("outcome_still_unknown", "PR241", 409, "Nobody knows yet what became of the payout",
+         "Settle it or fail it; it closes by itself when the bank answers."),
     # Money.
     Code("insufficient_funds", "PR301", 422, "The available balance is too low",
          "Add money, then create the payout again with a new Idempotency-Key."),

@@ -258,7 +258,7 @@ class Desk:
         if status in {"settled", "returned"}:
             self.settle(payout_id, f"UTR-{payout_id.hex[-20:]}")
         if status == "failed":
-            self.fail(payout_id)
+            self.fail_batch((payout_id, "account_closed", None, None))
         if status == "cancelled":
             self.cancel(payout_id)
         if status == "returned":

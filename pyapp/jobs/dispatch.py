@@ -273,7 +273,8 @@ def _told(  # noqa: PLR0911  # one for each kind of answer
             outcome = "not_found" if claim.action == "enquire" else "unknown"
             return told(payout_id, outcome, None, None, reason, raw, attempt)
         case NotSent(reason):
-            return told(payout_id, "not_sent", None, None, reason, None, attempt)
+            outcome = "not_sent" if claim.action == "submit" else "unknown"
+            return told(payout_id, outcome, None, None, reason, None, attempt)
         case Unknown(reason, raw):
             return told(payout_id, "unknown", None, None, reason, raw, attempt)
     # whatever else a rail may return

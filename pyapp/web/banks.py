@@ -131,6 +131,7 @@ _REFUSALS: Final = {  # of a proposal: the field, and what to say there
     "utr_invalid": ("utr", "Enter the UTR as the bank gave it: 1 to 35 printable characters."),
     "failure_code_unknown": ("failure_code", "Choose one of the codes."),
     "illegal_transition": ("action", "The payout is not processing, so it can only be closed."),
+    "outcome_still_unknown": ("action", "Settle or fail it: nobody knows yet what became of it."),
     "case_closed": ("case", "The case was closed meanwhile."),
     "proposal_waiting": ("case", "Another proposal is waiting, and has to be decided first."),
 }
@@ -143,7 +144,10 @@ _REFUSED: Final = {  # a decision
     "illegal_transition": "The payout's status does not allow it any more. Reject the proposal.",
     "evidence_contradicts": "The payout has ended otherwise meanwhile. Reject the proposal.",
     "case_closed": "The case was closed meanwhile.",
-    "resolution_too_early": "The bank may still execute what was sent last. Confirm it later.",
+    "resolution_too_early": (
+        "The bank may still execute what was sent last. Confirm it later, once its file has left."
+    ),
+    "outcome_still_unknown": "Nobody knows yet what became of the payout. Reject the proposal.",
     "proposal_not_found": "The proposal has been decided already.",
 }
 

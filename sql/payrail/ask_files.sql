@@ -1,6 +1,6 @@
 -- Promises: what a bank that answers by files has said so far of these references, one answer for each, as payrail.record_answers takes
 -- it. Money that was booked counts for more than a word: returned before paid before refused. A booking of another sum than the
--- payout's proves nothing, and nor does a refusal beside it.
+-- payout's proves nothing, and nor does a refusal beside it, or one of what has not left.
 --   not_found  it is in no file, and waits for none: it can be sent
 --   pending    it waits for a file, or the bank has said nothing final
 CREATE OR REPLACE FUNCTION payrail.ask_files(p_rail text, p_rail_refs text[])
@@ -15,7 +15,7 @@ BEGIN
     SELECT
         r.rail_ref,
         CASE
-            WHEN n.rank = 3 THEN 'unknown'
+            WHEN n.rank = 3 OR n.outcome = 'refused' AND k.sent_at IS NULL THEN 'unknown'
             WHEN n.rank IS NOT NULL THEN n.outcome
             WHEN f.rail_ref IS NULL THEN 'not_found'
             ELSE 'pending'
@@ -37,6 +37,7 @@ BEGIN
         CASE
             WHEN n.rank = 3 THEN 'the bank has booked another sum: ' || coalesce(n.raw ->> 'amount', '?') || ' '
                 || coalesce(n.raw ->> 'currency', '?') || ' (minor units)'
+            WHEN n.outcome = 'refused' AND k.sent_at IS NULL THEN 'the bank refuses what has not left yet'
             WHEN n.rank IS NOT NULL THEN n.reason
             WHEN f.rail_ref IS NULL THEN 'it is in no file'
             WHEN f.file_id IS NULL THEN 'it waits for the next file'

@@ -2,7 +2,8 @@
 -- and the case stays open. Who decides is taken from the session.
 -- Lock: the merchant's, if the case is about a payout.
 -- Raises: PR201, PR202 the payout has ended meanwhile, PR209 the case was closed meanwhile, PR407 no such proposal is waiting, PR503
--- nobody is signed in with it, PR504 it is one's own; PR211 to fail is too early, as the bank may still execute what was sent last.
+-- nobody is signed in with it, PR504 it is one's own; PR211 to fail is too early, as the bank may still execute what was sent last; PR241
+-- to close, while what became of the payout is unknown.
 CREATE OR REPLACE FUNCTION payrail.decide_resolution(p_session_hash bytea, p_proposal_id uuid, p_confirm boolean)
 RETURNS SETOF payrail.cases
 LANGUAGE plpgsql
@@ -14,6 +15,7 @@ DECLARE
     v_case rail.cases;
     v_proposal rail.proposals;
     v_now timestamptz;
+    v_payout payout.payouts;
     v_final_at timestamptz;
     v_actor text;
 BEGIN
@@ -57,15 +59,22 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the case is closed' USING ERRCODE = 'PR209', DETAIL = json_build_object('field', 'proposal_id');
         END IF;
-        -- a worker may have it in hand: money given back while it sends is money lost
-        SELECT p.send_before + r.finality INTO v_final_at
+        SELECT p.* INTO v_payout
         FROM payout.payouts p
-        INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
-        INNER JOIN rail.rails r ON b.rail = r.rail
         WHERE p.merchant_id = v_case.merchant_id AND p.payout_id = v_case.payout_id AND p.status = 'processing';
+        -- a worker may have it in hand, or a file that has not left: money given back while it leaves is money lost
+        v_final_at := rail.final_at(v_case.merchant_id, v_payout);
         IF v_proposal.action = 'fail' AND v_now <= v_final_at THEN
             RAISE EXCEPTION 'the bank may still execute the instruction'
-                USING ERRCODE = 'PR211', DETAIL = json_build_object('field', 'proposal_id', 'final_at', payrail.utc(v_final_at));
+                USING ERRCODE = 'PR211',
+                    DETAIL = json_build_object(
+                        'field', 'proposal_id',
+                        -- null: it is in a file that has not left
+                        'final_at', CASE WHEN isfinite(v_final_at) THEN payrail.utc(v_final_at) END
+                    );
+        END IF;
+        IF v_proposal.action = 'close' AND v_case.kind = 'outcome_unknown' AND v_payout.payout_id IS NOT NULL THEN
+            PERFORM payrail.raise_effect(v_payout.payout_id, 'refused', v_payout.status, 'outcome_still_unknown');
         END IF;
         IF v_proposal.action <> 'close' THEN
             PERFORM payrail.raise_effect(

@@ -1,6 +1,6 @@
 -- Promises: as payrail.fail_payouts for one, and an error where that one reports contradicted or refused.
 -- Lock: the merchant's.
--- Raises: PR110, PR201, PR202, PR401, PR402, PR504, PR901, PR902.
+-- Raises: PR110, PR201, PR202, PR211, PR401, PR402, PR504, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.fail_payout(
     p_merchant_id uuid,
     p_payout_id uuid,

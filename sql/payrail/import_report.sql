@@ -1,6 +1,6 @@
 -- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is
--- resolved; where the bank says more than we know, it is asked. A payout that was missing in a report before and is in this one is
--- missing no more. The same content again changes nothing.
+-- resolved; where the bank says more than we know, it is asked; what was thought never to have left, and is booked, is not sent. A payout
+-- that was missing in a report before and is in this one is missing no more. The same content again changes nothing.
 -- Lock: that of ANALYZE, so one import compares at a time; at the end the merchants' of differing payouts, in the order of their ids.
 -- Raises: PR111 no such rail, a period that ends before it begins, or a malformed line.
 CREATE OR REPLACE FUNCTION payrail.import_report(
@@ -122,7 +122,7 @@ BEGIN
         array_agg(d.payout_id)
     INTO v_merchant_ids, v_payout_ids
     FROM differences d
-    WHERE d.result = 'different_outcome';
+    WHERE d.result = 'different_outcome' OR d.line IS NOT NULL AND d.status = 'pending';
 
     FOR v_merchant_id, v_unclear, v_found IN
         SELECT
@@ -148,9 +148,7 @@ BEGIN
         ORDER BY w.merchant_id
     LOOP
         PERFORM merchant.lock_merchant(v_merchant_id);
-        UPDATE payout.payouts p
-        SET next_action_at = least(p.next_action_at, v_now)
-        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_unclear) AND p.status <> 'pending';
+        PERFORM rail.ask_bank(v_merchant_id, v_unclear, payrail.actor(p_actor), v_now);
         UPDATE rail.cases c
         SET
             closed_at = v_now,

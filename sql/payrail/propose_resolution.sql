@@ -1,9 +1,10 @@
 -- Promises: how a case is to be resolved, in the name of whoever is signed in with this session; nothing happens before another operator
 -- agrees. settle and fail are for a payout that is still processing, and need the UTR or one of payrail.failure_codes; close, for
--- what was cleared elsewhere, changes no money.
+-- what was cleared elsewhere, changes no money, and is not for a payout whose outcome nobody knows.
 -- Lock: none but the case's open proposal, of which there is one.
 -- Raises: PR109 no UTR, PR110 no such failure code, PR111 action or note, PR201 the payout is not processing, PR209 the case is
--- closed, PR210 a proposal is waiting, PR406 no such case, PR503 nobody is signed in with it.
+-- closed, PR210 a proposal is waiting, PR241 to close, while what became of the payout is unknown, PR406 no such case, PR503 nobody is
+-- signed in with it.
 CREATE OR REPLACE FUNCTION payrail.propose_resolution(
     p_session_hash bytea, p_case_id uuid, p_action text, p_code text, p_note text
 )
@@ -38,10 +39,14 @@ BEGIN
     IF v_case.closed_at IS NOT NULL THEN
         RAISE EXCEPTION 'the case is closed' USING ERRCODE = 'PR209', DETAIL = json_build_object('field', 'case_id');
     END IF;
+    SELECT p.status INTO v_status
+    FROM payout.payouts p
+    WHERE p.merchant_id = v_case.merchant_id AND p.payout_id = v_case.payout_id;
+    -- the bank is asked on, and would open it again
+    IF p_action = 'close' AND v_case.kind = 'outcome_unknown' AND v_status = 'processing' THEN
+        PERFORM payrail.raise_effect(v_case.payout_id, 'refused', v_status, 'outcome_still_unknown');
+    END IF;
     IF p_action <> 'close' THEN
-        SELECT p.status INTO v_status
-        FROM payout.payouts p
-        WHERE p.merchant_id = v_case.merchant_id AND p.payout_id = v_case.payout_id;
         IF v_status = 'processing' IS NOT TRUE THEN
             RAISE EXCEPTION 'the payout can not go from its status to the one asked for'
                 USING ERRCODE = 'PR201', DETAIL = json_build_object('field', 'action', 'current_status', v_status);

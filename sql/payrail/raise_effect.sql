@@ -1,6 +1,6 @@
 -- Promises: turns what a batch door says of one payout into an error, for the doors that take one.
 -- Raises: PR109 utr_invalid, PR110 failure_code_unknown, PR111 return_code_invalid, PR201 the payout was not yet sent, PR202 it has
--- ended otherwise, PR302 balance_limit_exceeded, PR402, PR504.
+-- ended otherwise, PR211 resolution_too_early, PR241 outcome_still_unknown, PR302 balance_limit_exceeded, PR402, PR504.
 CREATE OR REPLACE FUNCTION payrail.raise_effect(p_payout_id uuid, p_effect text, p_status text, p_detail text)
 RETURNS void
 LANGUAGE plpgsql
@@ -25,6 +25,12 @@ BEGIN
         WHEN 'second_operator_needed' THEN
             RAISE EXCEPTION 'that the bank never executed it takes two operators: resolve its case in the console'
                 USING ERRCODE = 'PR504', DETAIL = json_build_object('field', 'failure_code', 'payout_id', p_payout_id);
+        WHEN 'resolution_too_early' THEN
+            RAISE EXCEPTION 'the bank may still execute the instruction'
+                USING ERRCODE = 'PR211', DETAIL = json_build_object('field', 'failure_code', 'payout_id', p_payout_id);
+        WHEN 'outcome_still_unknown' THEN
+            RAISE EXCEPTION 'the bank has not said what became of the payout: settle it or fail it'
+                USING ERRCODE = 'PR241', DETAIL = json_build_object('field', 'action', 'payout_id', p_payout_id);
         WHEN 'contradicted' THEN
             IF p_status = 'pending' THEN
                 RAISE EXCEPTION 'the payout can not go from its status to the one asked for'

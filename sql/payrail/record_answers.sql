@@ -61,7 +61,7 @@ BEGIN
             WHEN detail IS NOT NULL THEN 'refused'
             WHEN v_said.outcome IN ('pending', 'not_sent', 'unknown') THEN 'noted'
             WHEN v_said.outcome = 'not_found' AND v_payout.status IN ('settled', 'returned')
-                AND rail.is_final(p_merchant_id, v_payout.bank_account_id, v_payout.send_before, v_now) THEN 'contradicted'
+                AND v_now > rail.final_at(p_merchant_id, v_payout) THEN 'contradicted'
             WHEN v_said.outcome = 'not_found' THEN 'noted'
             WHEN v_said.outcome = 'paid' AND v_payout.utr = v_said.utr THEN 'repeated'
             WHEN v_said.outcome = 'refused' AND v_payout.failure_code = v_said.code THEN 'repeated'

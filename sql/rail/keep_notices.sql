@@ -69,15 +69,7 @@ BEGIN
     LOOP
         PERFORM merchant.lock_merchant(v_merchant_id);
         v_now := rail.clock();
-        UPDATE payout.payouts p
-        SET
-            status = CASE p.status WHEN 'pending' THEN 'processing' ELSE p.status END,
-            next_action_at = least(p.next_action_at, v_now),
-            unknown_reason = CASE p.status WHEN 'pending' THEN 'the bank has told of it' ELSE p.unknown_reason END,
-            actor = CASE p.status WHEN 'pending' THEN p_actor ELSE p.actor END,
-            reason = CASE p.status WHEN 'pending' THEN 'the bank has told of it' ELSE p.reason END
-        WHERE p.merchant_id = v_merchant_id AND p.payout_id = ANY (v_payout_ids);
-        PERFORM rail.wake_worker();
+        PERFORM rail.ask_bank(v_merchant_id, v_payout_ids, p_actor, v_now);
     END LOOP;
 
     RETURN QUERY

@@ -1,7 +1,7 @@
 -- Promises: the bank is asked again about a payout of which it has said nothing final: after 1 s, 2 s, 4 s … up to 10 minutes (or a 48th
 -- of the bank's finality time, if that is longer), by a factor between 0.75 and 1.25, and without limit. At once if it never saw the
--- reference and can be sent it again. One that provably never left is pending again. Beyond the bank's finality time it is a case for
--- people. Returns the status.
+-- reference and can be sent it again. One that provably never left, as no attempt to send it reached the bank and the bank has told of
+-- none, is pending again. Beyond the bank's finality time it is a case for people. Returns the status.
 -- Lock: expects the merchant's.
 CREATE OR REPLACE FUNCTION rail.postpone_payout(
     p_merchant_id uuid, p_payout payout.payouts, p_outcome text, p_reason text, p_attempt integer, p_actor text, p_now timestamptz
@@ -33,7 +33,7 @@ BEGIN
         SET
             next_action_at = CASE
                 WHEN p_outcome = 'not_found'
-                    AND rail.is_final(p_merchant_id, p_payout.bank_account_id, p_payout.send_before, p_now) THEN NULL
+                    AND p_now > rail.final_at(p_merchant_id, p_payout) THEN NULL
                 ELSE v_next_action_at
             END
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = p_payout.payout_id;
@@ -41,10 +41,18 @@ BEGIN
     END IF;
 
     -- of what was sent before attempts were kept, nobody can prove that it never left
-    IF p_outcome = 'not_sent' AND p_attempt IS NOT NULL AND EXISTS (
+    IF p_outcome = 'not_sent' AND EXISTS (
         SELECT
         FROM rail.attempts a
         WHERE a.merchant_id = p_merchant_id AND a.payout_id = p_payout.payout_id AND a.attempt = 1
+    ) AND EXISTS (
+        SELECT
+        FROM rail.attempts a
+        WHERE
+            a.merchant_id = p_merchant_id
+            AND a.payout_id = p_payout.payout_id
+            AND a.attempt = p_attempt
+            AND a.action = 'submit'
     ) AND NOT EXISTS (
         SELECT
         FROM rail.attempts a
@@ -62,7 +70,7 @@ BEGIN
                     AND e.attempt = a.attempt
                     AND e.outcome = 'not_sent'
             )
-    ) THEN
+    ) AND NOT rail.is_told_of(v_rail.rail, replace(p_payout.payout_id::text, '-', '')) THEN
         UPDATE payout.payouts p
         SET
             status = 'pending',
@@ -83,7 +91,18 @@ BEGIN
         unknown_reason = left(coalesce(p_reason, 'the bank has not given a final answer'), 500)
     WHERE p.merchant_id = p_merchant_id AND p.payout_id = p_payout.payout_id;
 
-    SELECT min(a.send_before) INTO v_sent_by
+    -- since the first attempt, or since its file left
+    SELECT
+        greatest(
+            min(a.send_before),
+            (
+                SELECT k.sent_at
+                FROM rail.filed_instructions f
+                INNER JOIN rail.payment_files k ON f.file_id = k.file_id
+                WHERE f.merchant_id = p_merchant_id AND f.rail_ref = replace(p_payout.payout_id::text, '-', '')
+            )
+        )
+    INTO v_sent_by
     FROM rail.attempts a
     WHERE a.merchant_id = p_merchant_id AND a.payout_id = p_payout.payout_id;
     IF p_now > coalesce(v_sent_by, p_payout.send_before) + v_rail.finality THEN

@@ -121,6 +121,12 @@ def test_an_operator_fails_a_payout(
     claim(shared_database, merchant)
     fail = ("payout", "fail", merchant.merchant_id, made["id"], "--code")
     assert payrail(*fail, "because").error.endswith("(failure_code_unknown)")
+    assert payrail(*fail, "account_closed").error.endswith("(resolution_too_early)")
+    with shared_database.connect("payrail_owner") as owner:
+        owner.execute(
+            "UPDATE payout.payouts SET send_before = now() - INTERVAL '1 day' WHERE payout_id = %s",
+            [made["id"]],
+        )
     failed = payrail(*fail, "account_closed", "--json").json
     assert failed["status_details"]["code"] == "account_closed"
     shown = payrail("payout", "show", merchant.merchant_id, made["id"])

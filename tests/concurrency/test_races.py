@@ -207,6 +207,7 @@ def work(desk: Desk, number: int, dice: random.Random) -> list[tuple[str, Callab
     )
     pending = desk.create(f"{number}-pending", 10).payout_id
     processing = desk.payout("processing", 10)
+    desk.let_bank_be_final(processing)
     arguments = (desk.merchant_id, processing)
     return [
         (

@@ -483,7 +483,7 @@ def test_what_is_no_processing_payout_is_not_sent(database: Database, folder: Pa
     declare(database, folder)
     with Desk(database) as desk:
         order = claimed(desk, "000405012345", "one")
-        desk.fail(UUID(order.rail_ref))
+        desk.fail_batch((UUID(order.rail_ref), "account_closed", None, None))
 
         async def send(rail: FileRail) -> None:
             assert isinstance((await rail.submit([order]))[order.rail_ref], NotSent)

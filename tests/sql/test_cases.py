@@ -38,19 +38,28 @@ def sign_in(desk: Desk, name: str) -> bytes:
     return session
 
 
-def open_case(desk: Desk, status: str = "processing") -> tuple[UUID, UUID]:
+def open_case(
+    desk: Desk, status: str = "processing", kind: str = "outcome_unknown"
+) -> tuple[UUID, UUID]:
     """Return a payout and a case about it."""
     payout_id = desk.payout(status, 6000)
-    kind = "outcome_unknown" if status == "processing" else "money_to_recover"
+    return payout_id, open_case_of(desk, payout_id, kind=kind)
+
+
+def open_case_of(
+    desk: Desk, payout_id: UUID, rail: str = "sandbox", kind: str = "outcome_unknown"
+) -> UUID:
+    """Return a case about this payout."""
     desk.sql(
         "payrail_owner",
-        "SELECT rail.open_case(%s, 'sandbox', %s, %s, %s, 6000, 'INR', 'a test')",
-        [kind, payout_id.hex, desk.merchant_id, payout_id],
+        "SELECT rail.open_case(%s, %s, %s, %s, %s, 6000, 'INR', 'a test')",
+        [kind, rail, payout_id.hex, desk.merchant_id, payout_id],
     )
     (case,) = desk.sql(
         "payrail_operator", "SELECT case_id FROM payrail.cases WHERE payout_id = %s", [payout_id]
     )
-    return payout_id, case["case_id"]
+    case_id: UUID = case["case_id"]
+    return case_id
 
 
 def propose(  # noqa: PLR0913, PLR0917  # the door's
@@ -91,7 +100,7 @@ def test_a_resolution_happens_when_a_second_operator_agrees(
     desk: Desk, action: str, code: str | None, status: str, money: tuple[int, int]
 ) -> None:
     asha, ravi = sign_in(desk, "asha"), sign_in(desk, "ravi")
-    payout_id, case_id = open_case(desk)
+    payout_id, case_id = open_case(desk, kind="different_amount")
     proposal_id = propose(desk, asha, case_id, action, code)
     assert desk.see(payout_id)["status"] == "processing"
     if action == "fail":
@@ -138,6 +147,7 @@ def test_nobody_alone_says_that_the_bank_never_executed_it(desk: Desk) -> None:
     payout_id, other = desk.payout("processing"), desk.payout("processing")
     with desk.refused("PR504"):
         desk.fail(payout_id, "not_executed")
+    desk.let_bank_be_final(other)
     rows = desk.sql(
         "payrail_operator",
         "SELECT effect, detail FROM payrail.fail_payouts(%s, ARRAY["
@@ -157,7 +167,7 @@ def test_a_rejected_proposal_changes_nothing_and_leaves_room_for_another(desk: D
     payout_id, case_id = open_case(desk)
     first = propose(desk, asha, case_id, "fail", "not_executed")
     with desk.refused("PR210"):
-        propose(desk, ravi, case_id)
+        propose(desk, ravi, case_id, "settle", "U1")
     assert decide(desk, asha, first, confirm=False)["closed_at"] is None
     with desk.refused("PR407"):
         decide(desk, ravi, first)
@@ -194,7 +204,7 @@ def test_a_proposal_says_what_and_why(
 
 def test_money_moves_only_while_the_payout_is_processing(desk: Desk) -> None:
     asha, ravi = sign_in(desk, "asha"), sign_in(desk, "ravi")
-    _, ended = open_case(desk, "failed")
+    _, ended = open_case(desk, "failed", "money_to_recover")
     with desk.refused("PR201"):
         propose(desk, asha, ended, "settle", "U1")
     payout_id, case_id = open_case(desk)
@@ -223,9 +233,56 @@ def test_nothing_is_failed_that_the_bank_may_still_execute(desk: Desk) -> None:
     assert desk.balance() == (OPENING - 6000, 0)
 
 
+def test_nobody_closes_a_case_whose_outcome_is_unknown(desk: Desk) -> None:
+    """It would be opened again as soon as the bank is asked, and until then nobody would look."""
+    asha, ravi = sign_in(desk, "asha"), sign_in(desk, "ravi")
+    payout_id, case_id = open_case(desk)
+    with desk.refused("PR241"):
+        propose(desk, asha, case_id)
+    proposed = "INSERT INTO rail.proposals (case_id, action, note, proposed_by)"
+    (row,) = desk.sql(
+        "payrail_owner",
+        f"{proposed} VALUES (%s, 'close', 'a note', 'asha') RETURNING proposal_id",
+        [case_id],
+    )
+    with desk.refused("PR241"):  # one that was made before this was refused
+        decide(desk, ravi, row["proposal_id"])
+    decide(desk, asha, row["proposal_id"], confirm=False)
+    desk.settle(payout_id, "U1")
+    proposal_id = propose(desk, asha, case_id)
+    assert decide(desk, ravi, proposal_id)["closed_at"] is not None
+
+
+def test_one_operator_fails_nothing_that_is_under_way(desk: Desk) -> None:
+    payout_id, other = desk.payout("processing", 6000), desk.payout("failed")
+    with desk.refused("PR211"):
+        desk.fail(payout_id, "account_closed")
+    rows = desk.sql(
+        "payrail_operator",
+        "SELECT payout_id, effect, status, detail FROM payrail.fail_payouts(%s, ARRAY["
+        "ROW(%s, 'account_closed', NULL, NULL), ROW(%s, 'account_closed', NULL, NULL)]"
+        "::payrail.refusal[])",
+        [desk.merchant_id, payout_id, other],
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (other, "repeated", "failed", None),
+        (payout_id, "refused", "processing", "resolution_too_early"),
+    ]
+    desk.let_bank_be_final(payout_id)
+    desk.fail(payout_id, "account_closed")
+    assert desk.balance() == (OPENING, 0)
+
+
+def test_one_operator_fails_nothing_of_which_the_bank_has_told_nothing(desk: Desk) -> None:
+    payout_id, _ = open_case(desk)
+    desk.let_bank_be_final(payout_id)
+    with desk.refused("PR504"):
+        desk.fail(payout_id, "account_closed")
+
+
 def test_only_who_is_signed_in_proposes_and_decides(desk: Desk) -> None:
     asha, ravi = sign_in(desk, "asha"), sign_in(desk, "ravi")
-    _, case_id = open_case(desk)
+    _, case_id = open_case(desk, kind="contradiction")
     with desk.refused("PR503"):
         propose(desk, b"x" * 32, case_id)
     proposal_id = propose(desk, asha, case_id)
@@ -264,7 +321,7 @@ def test_two_who_confirm_at_once_do_it_once(desk: Desk) -> None:
 @pytest.mark.parametrize("table", ["cases", "proposals"])
 def test_what_was_decided_is_never_altered(desk: Desk, table: str) -> None:
     asha, ravi = sign_in(desk, "asha"), sign_in(desk, "ravi")
-    _, case_id = open_case(desk)
+    _, case_id = open_case(desk, kind="contradiction")
     decide(desk, ravi, propose(desk, asha, case_id))
     for statement in (
         f"DELETE FROM rail.{table}",

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow
 
-from tests.desk import Desk
+from tests.desk import Desk, detail
+from tests.sql import test_cases as cases
 
 ACCOUNT = "at-a-bank-with-files"
 AT_ONCE = timedelta(0)
@@ -240,6 +241,77 @@ def test_of_what_ended_while_it_waited_nothing_leaves(filing: Desk) -> None:
     assert filing.balance() == (9000, 1000)
 
 
+@pytest.mark.parametrize("step", ["cut", "stored", "sent"])
+def test_nobody_fails_a_payout_while_its_file_can_leave_or_the_bank_can_still_execute_it(
+    filing: Desk, step: str
+) -> None:
+    """That the worker had it three months ago says nothing: it counts from when the file left."""
+    (one,) = sent(filing)
+    queue(filing, one)
+    file_id = cut(filing)[0]["file_id"]
+    filing.let_bank_be_final(one)
+    if step != "cut":
+        store(filing, file_id)
+    if step == "sent":
+        mark_sent(filing, file_id)
+    with filing.refused("PR211"):
+        filing.fail(one, "account_closed")
+    case_id = cases.open_case_of(filing, one, rail_of(filing))
+    asha, ravi = (cases.sign_in(filing, f"{name}-{one.hex[-6:]}") for name in ("asha", "ravi"))
+    proposal_id = cases.propose(filing, asha, case_id, "fail", "not_executed")
+    with filing.refused("PR211") as caught:
+        cases.decide(filing, ravi, proposal_id)
+    assert (detail(caught.value)["final_at"] is None) == (step != "sent")
+    assert filing.see(one)["status"] == "processing"
+
+
+def test_what_waits_for_a_file_can_be_failed_and_never_leaves(filing: Desk) -> None:
+    one, other = sent(filing, 2)
+    queue(filing, one, other)
+    case_id = cases.open_case_of(filing, one, rail_of(filing))
+    asha, ravi = (cases.sign_in(filing, f"{name}-{one.hex[-6:]}") for name in ("asha", "ravi"))
+    cases.decide(filing, ravi, cases.propose(filing, asha, case_id, "fail", "not_executed"))
+    assert filing.see(one)["status"] == "failed"
+    assert [row["rail_ref"] for row in cut(filing)] == [other.hex]
+
+
+def test_a_bank_that_refuses_what_has_not_left_is_not_believed(filing: Desk) -> None:
+    (one,) = sent(filing)
+    queue(filing, one)
+    receive(filing, refused(one))
+    assert asked(filing, one)["outcome"] == "unknown"
+    file_id = cut(filing)[0]["file_id"]
+    store(filing, file_id)
+    assert asked(filing, one)["outcome"] == "unknown"
+    mark_sent(filing, file_id)
+    assert asked(filing, one)["outcome"] == "refused"
+
+
+def test_a_file_that_left_late_is_no_case_before_the_bank_is_final(filing: Desk) -> None:
+    (one,) = sent(filing)
+    filed(filing, one)
+    filing.sql("admin", "ALTER TABLE rail.attempts DISABLE TRIGGER refuse_change", [])
+    long_ago = "UPDATE rail.attempts SET send_before = send_before - INTERVAL '9 days'"
+    filing.sql("admin", f"{long_ago} WHERE payout_id = %s", [one])
+    filing.sql("admin", "ALTER TABLE rail.attempts ENABLE ALWAYS TRIGGER refuse_change", [])
+    filing.let_bank_be_final(one)
+    filing.say(one, "pending")
+    open_ones = "SELECT kind FROM payrail.cases WHERE payout_id = %s"
+    assert filing.sql("payrail_operator", open_ones, [one]) == []
+
+
+def test_a_bank_that_is_asked_seldom_is_no_false_alarm(filing: Desk) -> None:
+    (one,) = sent(filing)
+    filed(filing, one)
+    filing.sql(
+        "payrail_owner",
+        "UPDATE payout.payouts SET send_before = now() - INTERVAL '72 hours 20 minutes',"
+        " next_action_at = now() + INTERVAL '1 hour' WHERE payout_id = %s",
+        [one],
+    )
+    assert "unescalated" not in filing.violations()
+
+
 def test_when_all_that_waited_has_ended_there_is_no_file(filing: Desk) -> None:
     (one,) = sent(filing)
     queue(filing, one)
@@ -257,7 +329,7 @@ def test_only_a_processing_payout_is_put_in_line(filing: Desk, status: str) -> N
     elif status != "pending":
         filing.claim()
     if status == "failed":
-        filing.fail(payout_id)
+        filing.fail_batch((payout_id, "account_closed", None, None))
     if status in {"settled", "returned"}:
         filing.settle(payout_id)
     if status == "returned":

@@ -483,16 +483,13 @@ MUTANTS: Final = [
         "one operator says that the bank never executed it",
         (cases.test_nobody_alone_says_that_the_bank_never_executed_it,),
         "payrail/fail_payouts.sql",
-        (
-            ("WHERE f.failure_code IS DISTINCT FROM 'not_executed'", ""),
-            ("WHERE f.failure_code = 'not_executed'", "WHERE FALSE"),
-        ),
+        (("WHEN f.failure_code = 'not_executed' THEN 'second_operator_needed'", ""),),
     ),
     Mutant(
         "money is given back while a worker sends",
         (cases.test_nothing_is_failed_that_the_bank_may_still_execute,),
         "payrail/decide_resolution.sql",
-        (("v_now <= v_final_at", "FALSE"),),
+        (("AND v_now <= v_final_at", "AND FALSE"),),
     ),
     Mutant(
         "a notice counts each time that it comes",

@@ -279,6 +279,7 @@ def test_another_merchants_payout_is_not_found(desk: Desk, door: str) -> None:
 
 def test_what_is_said_to_an_operator_is_recorded_with_the_name(desk: Desk) -> None:
     payout_id = desk.payout("processing")
+    desk.let_bank_be_final(payout_id)
     desk.fail(payout_id, "compliance_blocked", reason="ticket 7", actor="asha")
     (proof,) = evidence(desk, payout_id)
     assert proof["actor"] == desk.see(payout_id)["actor"] == "payrail_operator:asha"

@@ -270,8 +270,38 @@ def test_an_operator_alone_closes_no_case(desk: Desk) -> None:
     with later(desk, "2 minutes"):
         desk.say(payout_id, "pending")
     asked_again(desk, payout_id)
-    desk.fail(payout_id, "account_closed")
+    desk.settle(payout_id, "U1")
     assert cases(desk) == ["outcome_unknown"]
+
+
+def test_an_enquiry_that_does_not_leave_tells_nothing_of_what_was_sent(desk: Desk) -> None:
+    declare(desk, deduplicates=False)
+    payout_id = desk.payout("processing")
+    desk.say(payout_id, "not_sent")
+    tell(desk, payout_id)
+    (claim,) = desk.claim()
+    assert claim["action"] == "enquire"
+    assert desk.say(payout_id, "not_sent")["status"] == "processing"
+    assert asked_again(desk, payout_id)["action"] == "enquire"
+
+
+def test_what_the_bank_has_told_of_has_left_whatever_the_worker_says(desk: Desk) -> None:
+    """The bank's word comes while the worker still believes that its call never arrived."""
+    declare(desk, deduplicates=False)
+    payout_id = desk.payout("processing")
+    tell(desk, payout_id)
+    assert desk.say(payout_id, "not_sent")["status"] == "processing"
+    assert asked_again(desk, payout_id)["action"] == "enquire"
+
+
+def tell(desk: Desk, payout_id: UUID) -> None:
+    """Let the bank tell of a payout by a callback."""
+    desk.sql(
+        "payrail_api",
+        "SELECT payrail.receive_notices('sandbox',"
+        " ARRAY[ROW(%s, %s, 'pending', NULL, NULL, '{}')::payrail.notice])",
+        [payout_id.hex, payout_id.hex],
+    )
 
 
 def test_what_was_sent_before_attempts_were_kept_never_counts_as_unsent(desk: Desk) -> None:

@@ -124,6 +124,21 @@ def test_each_difference_to_our_books_is_a_case(desk: Desk) -> None:
     assert [(row["payout_id"], row["action"]) for row in desk.claim()] == [(failed, "enquire")]
 
 
+@pytest.mark.parametrize("other", [{}, {"amount": 1}, {"kind": "return", "code": "AC04"}])
+def test_what_was_thought_unsent_and_is_booked_is_neither_sent_nor_cancelled(
+    desk: Desk, other: dict[str, object]
+) -> None:
+    payout_id = desk.payout("processing")
+    assert desk.say(payout_id, "not_sent")["status"] == "pending"
+    line = (f"E-{payout_id}", payout_id.hex, "payment", 1000, "INR", "UTR1", None, None)
+    desk.sql("payrail_operator", QUERY.decode(), report(altered(line, **other)))
+    with desk.refused("PR201"):
+        desk.cancel(payout_id)
+    (claim,) = desk.claim()
+    assert (claim["payout_id"], claim["action"]) == (payout_id, "enquire")
+    assert desk.say(payout_id, "not_sent")["status"] == "processing"
+
+
 def altered(line: tuple[Any, ...], **other: object) -> tuple[Any, ...]:
     return tuple({**dict(zip(NAMES, line, strict=True)), **other}.values())
 

@@ -171,7 +171,10 @@ FUNCTIONS = {
     "rail.close_answered_cases": NOBODY,
     "rail.note_contradiction": NOBODY,
     "rail.postpone_payout": NOBODY,
-    "rail.is_final": NOBODY,
+    "rail.sent_by": NOBODY,
+    "rail.final_at": NOBODY,
+    "rail.is_told_of": NOBODY,
+    "rail.ask_bank": NOBODY,
     "rail.is_to_be_sent": NOBODY,
     "rail.shut_rails": NOBODY,
     "rail.dispatch_is_waiting": NOBODY,
@@ -718,6 +721,8 @@ def test_no_money_moves_unsafely(
     """Neither without a durable commit, nor by a snapshot older than the lock."""
     role, arguments = DOORS[door]
     payouts = {status: desk.payout(status) for status in ("settled", "processing", "pending")}
+    if door.startswith("fail"):
+        desk.let_bank_be_final(payouts["processing"])
     query = f"SELECT * FROM payrail.{door}({arguments})"
     desk.sql(role, f"SET {setting} = '{value}'", [])
     with desk.refused(state):
@@ -773,6 +778,7 @@ def check_balance_is_enforced(desk: Desk) -> None:
     assert desk.create("l", 6000).code == "insufficient_funds"
     assert desk.beside().create("k").payout_id != first.payout_id
     desk.claim()
+    desk.let_bank_be_final(first.payout_id)
     desk.fail(first.payout_id)
     (balance,) = desk.table("balances")
     assert (balance["available"], balance["held"]) == (OPENING, 0)

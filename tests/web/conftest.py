@@ -210,14 +210,14 @@ def settle(operator: Connection, claim: Callable[[Client], None]) -> Callable[[C
 
 
 @pytest.fixture
-def fail(operator: Connection, claim: Callable[[Client], None]) -> Callable[[Client, str], None]:
+def fail(worker: Connection, claim: Callable[[Client], None]) -> Callable[[Client, str], None]:
     """Bring a pending payout to failed."""
 
     def done(client: Client, payout_id: str) -> None:
         claim(client)
-        operator.execute(
-            "SELECT payrail.fail_payout(p_merchant_id => %s, p_payout_id => %s,"
-            " p_failure_code => 'account_closed')",
+        worker.execute(
+            "SELECT payrail.record_answers(%s, ARRAY[ROW(%s, 'refused', 'account_closed', NULL,"
+            " NULL, NULL, 1)::payrail.bank_answer])",
             [client.merchant_id, payout_id],
         )
 
