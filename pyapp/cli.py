@@ -22,9 +22,9 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
@@ -40,6 +40,7 @@ from pyapp import (
     demo,
     doors,
     embedded,
+    exports,
     keys,
     migrate,
     passwords,
@@ -63,6 +64,7 @@ _KEY: Final = (
     *("api_key_id", "prefix", "name", "owner", "scopes"),
     *("expires_at", "revoked_at", "last_used_at"),
 )
+_LINE: Final = ("created_at", "kind", "reference", "utr", "change", "available", "held")
 _OPERATOR: Final = ("name", "created_at", "disabled_at")
 _ACCOUNT: Final = (
     *("id", "holder_name", "account_number", "ifsc", "vpa", "iban"),
@@ -234,13 +236,26 @@ def _door(command: Command, role: str = "payrail_operator", options: str = "") -
         logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
         with embedded.running(config):
             answer = asyncio.run(ask(config.conninfo(role, options), args))
-        if args.json:
+        if answer.value is None:  # it has been printed
+            sys.stdout.flush()
+        elif args.json:
             _say(msgspec.json.format(msgspec.json.encode(answer.value), indent=2).decode())
         else:
             _say(answer.text)
         return answer.code
 
     return run
+
+
+def _stream(command: Callable[[database.Pool, Arguments], AsyncIterator[str | bytes]]) -> object:
+    """Return what prints a command's answer as it comes."""
+
+    async def write(db: database.Pool, args: Arguments) -> Answer:
+        async for chunk in command(db, args):
+            sys.stdout.write(chunk if isinstance(chunk, str) else chunk.decode())
+        return Answer(None, "")
+
+    return _door(write)
 
 
 async def _merchant_create(db: database.Pool, args: Arguments) -> Answer:
@@ -386,6 +401,47 @@ async def _credit(db: database.Pool, args: Arguments) -> Answer:
     )
     made = _record(entry)
     return Answer(made, details(made, "amount", "reference", "available", "held", "created_at"))
+
+
+async def _balance(db: database.Pool, args: Arguments) -> Answer:
+    found = await doors.balances_at(db, await _merchant(db, args), args.at)
+    balances = [_record(balance) for balance in found]
+    return Answer(balances, table(balances, "currency", "available", "held"))
+
+
+async def _statement(db: database.Pool, args: Arguments) -> AsyncIterator[str | bytes]:
+    merchant_id = await _merchant(db, args)
+    found = await doors.statement(db, merchant_id, args.currency, args.since, args.until)
+    lines = exports.lines(db, merchant_id, found)
+    if args.csv:
+        async for text in exports.statement_csv(found, lines):
+            yield text
+    elif args.json:
+        async for body in exports.statement_json(found, lines):
+            yield body
+        yield "\n"
+    else:
+        yield _positions(found, "opening")
+        async for page in lines:
+            records = [{**_record(line), "currency": found.currency} for line in page]
+            yield f"{table(records, *_LINE)}\n\n"
+        yield _positions(found, "closing")
+
+
+def _positions(statement: doors.Statement, which: str) -> str:
+    record = {
+        **_record(statement),
+        "created_at": exports.utc(getattr(statement, f"{which}_at")),
+        "available": getattr(statement, f"{which}_available"),
+        "held": getattr(statement, f"{which}_held"),
+    }
+    return f"{which}\n{details(record, 'created_at', 'available', 'held')}\n\n"
+
+
+async def _payout_export(db: database.Pool, args: Arguments) -> AsyncIterator[str | bytes]:
+    merchant_id = await _merchant(db, args)
+    async for text in exports.payouts_csv(db, merchant_id, {"status": args.status}):
+        yield text
 
 
 async def _payout_create(db: database.Pool, args: Arguments) -> Answer:
@@ -933,6 +989,14 @@ def _instant(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not a day, such as 2030-12-31"
+        raise argparse.ArgumentTypeError(message) from None
+
+
 def _role(text: str) -> str:
     role = text if text == "admin" or text.startswith("payrail_") else f"payrail_{text}"
     if role not in {"admin", *ROLES}:
@@ -991,6 +1055,18 @@ def _parser() -> _Parser:
     _events(_group(commands, "event", "what happened"))
     _webhooks(_group(commands, "webhook", "where merchants are told of events"))
 
+    balance = _of_merchant(add("balance", _door(_balance), "show balances, now or as of a time"))
+    balance.add_argument("--at", type=_instant, metavar="T", help="ISO 8601; default: now")
+    statement = _of_merchant(
+        add("statement", _stream(_statement), "print the movements of some days, with balances")
+    )
+    for flag, dest, text in (
+        ("--from", "since", "the first day, in UTC"),
+        ("--until", "until", "the last day"),
+    ):
+        statement.add_argument(flag, dest=dest, type=_day, metavar="DAY", required=True, help=text)
+    statement.add_argument("--currency", default="INR", help="default: INR")
+    statement.add_argument("--csv", action="store_true", help="print CSV, in the currency's unit")
     credit = _of_merchant(add("credit", _door(_credit), "add money that arrived for a merchant"))
     _money(credit)
     credit.add_argument("--reference", required=True, help="one reference is one credit")
@@ -1122,6 +1198,10 @@ def _payouts(commands: Any) -> None:  # noqa: ANN401
     listed.add_argument("--reference")
     listed.add_argument("--utr")
     listed.add_argument("--limit", type=_amount, default=20, help="default: 20")
+    text = "print payouts as CSV, newest first"
+    export = _add(commands, "export", _stream(_payout_export), text)
+    export.add_argument("merchant", help="id or exact name")
+    export.add_argument("--status", action="append", choices=_STATUSES)
     for name, command, text in (
         ("show", _payout_show, "show a payout with its history"),
         ("cancel", _payout_cancel, "cancel a payout that is still pending"),

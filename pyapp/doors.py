@@ -977,18 +977,43 @@ class DailyBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A merchant's balance in one currency, at some time."""
+
+    currency: str
+    available: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The balances before and after some days, and which entries of the ledger lie between."""
+
+    currency: str
+    opening_at: datetime
+    opening_available: int
+    opening_held: int
+    closing_at: datetime
+    closing_available: int
+    closing_held: int
+    after_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a statement; sums are in rupees, times in UTC."""
+    """A line of a statement: `change` is of the available balance."""
 
     seq: int
-    moved_at: str
+    created_at: str
     kind: str
     payout_id: UUID | None
     reference: str | None
-    amount: Decimal
-    change: Decimal
-    available: Decimal
-    held: Decimal
+    utr: str | None
+    amount: int
+    change: int
+    available: int
+    held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -1020,9 +1045,8 @@ class Change:
 
     merchant_id: UUID
     event_seq: int
-    entry_seq: int
-    available: int
-    held: int
+    entry_seq: int  # of all currencies together
+    balances: list[dict[str, Any]]  # currency, available, held; INR first
     is_more: bool
     payouts: str
 
@@ -1087,9 +1111,16 @@ async def close_session(db: Pool, session_hash: bytes) -> None:
     await _values(db, datetime, "door", "close_session", p_session_hash=session_hash)
 
 
-async def daily_balances(db: Pool, merchant_id: UUID, *, days: int) -> list[DailyBalance]:
-    """Return the balance in INR at the end of each of the last days, oldest first."""
-    return await _door(db, DailyBalance, "daily_balances", p_merchant_id=merchant_id, p_days=days)
+async def daily_balances(
+    db: Pool, merchant_id: UUID, currency: str, *, days: int
+) -> list[DailyBalance]:
+    """Return the balance in one currency at the end of each of the last days, oldest first."""
+    return await _door(
+        *(db, DailyBalance, "daily_balances"),
+        p_merchant_id=merchant_id,
+        p_currency=currency,
+        p_days=days,
+    )
 
 
 async def daily_payouts(db: Pool, merchant_id: UUID, *, days: int) -> list[DailyPayouts]:
@@ -1098,16 +1129,36 @@ async def daily_payouts(db: Pool, merchant_id: UUID, *, days: int) -> list[Daily
 
 
 async def statement(
-    db: Pool, merchant_id: UUID, since: date, until: date, *, after: int
-) -> list[Line]:
-    """Return up to a thousand lines in INR of the days asked for, after the line with a number."""
-    return await _door(
-        *(db, Line, "statement"),
-        p_merchant_id=merchant_id,
-        p_from=since,
-        p_until=until,
-        p_after=after,
+    db: Pool, merchant_id: UUID, currency: str, since: date, until: date
+) -> Statement:
+    """Return the balances before and after some days (UTC, the last one included)."""
+    return _one(
+        await _door(
+            *(db, Statement, "statement"),
+            p_merchant_id=merchant_id,
+            p_from=since,
+            p_until=until,
+            p_currency=currency,
+        )
     )
+
+
+async def statement_lines(
+    db: Pool, merchant_id: UUID, currency: str, *, after: int, last: int
+) -> list[Line]:
+    """Return up to a thousand lines after the number `after`, up to the number `last`."""
+    return await _door(
+        *(db, Line, "statement_lines"),
+        p_merchant_id=merchant_id,
+        p_currency=currency,
+        p_after_seq=after,
+        p_last_seq=last,
+    )
+
+
+async def balances_at(db: Pool, merchant_id: UUID, at: datetime | None) -> list[Held]:
+    """Return the balances at an instant, or as they are; INR first."""
+    return await _door(db, Held, "balances_at", p_merchant_id=merchant_id, p_at=at)
 
 
 async def changes(db: Pool, seen: Sequence[Seen]) -> list[Change]:
@@ -1657,20 +1708,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A merchant with its balance in INR."""
+    """A merchant with its balances: currency, available and held; INR first."""
 
     merchant_id: UUID
     name: str
     created_at: datetime
-    available: int
-    held: int
+    balances: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What all merchants have together, in INR; a Decimal, as it may pass a bigint."""
+    """What all merchants have together in one currency; a Decimal, as it may pass a bigint."""
 
-    merchants: int
+    currency: str
+    merchants: int  # that have had this currency; in INR, all
     available: Decimal
     held: Decimal
 
@@ -1795,9 +1846,9 @@ async def troubled_payouts(db: Pool, *, limit: int) -> list[Found]:
     return await _door(db, Found, "troubled_payouts", p_limit=limit)
 
 
-async def totals(db: Pool) -> Totals:
-    """Return what all merchants have together."""
-    return _one(await call(db, _TOTALS, {}, class_row(Totals)))
+async def totals(db: Pool) -> list[Totals]:
+    """Return what all merchants have together, by currency; INR first."""
+    return await call(db, _TOTALS, {}, class_row(Totals))
 
 
 async def accounts(db: Pool, name: str, *, limit: int, after: UUID | None = None) -> list[Account]:
@@ -1813,16 +1864,17 @@ async def actions(db: Pool, *, limit: int, after: UUID | None = None) -> list[Ac
 
 _LAST: Final = UUID(int=2**128 - 1)
 _TOTALS: Final = (
-    b"SELECT count(*) AS merchants, coalesce(sum(available), 0) AS available,"
-    b" coalesce(sum(held), 0) AS held FROM payrail.balances WHERE currency = 'INR'"
+    b"SELECT currency, count(*) AS merchants, sum(available) AS available, sum(held) AS held"
+    b" FROM payrail.balances GROUP BY currency ORDER BY currency <> 'INR', currency"
 )
 _ACCOUNTS: Final = (
-    b"SELECT m.merchant_id, m.name, m.created_at, b.available, b.held FROM ("
+    b"SELECT m.merchant_id, m.name, m.created_at, ("
+    b"SELECT jsonb_agg(to_jsonb(b) ORDER BY b.currency <> 'INR', b.currency)"
+    b" FROM payrail.balances b WHERE b.merchant_id = m.merchant_id) AS balances FROM ("
     b"SELECT * FROM payrail.merchants WHERE merchant_id < %(after)s"
     b" AND position(lower(%(name)s) IN lower(name)) > 0"
     b" ORDER BY merchant_id DESC LIMIT %(limit)s"
-    b") m JOIN payrail.balances b ON b.merchant_id = m.merchant_id AND b.currency = 'INR'"
-    b" ORDER BY m.merchant_id DESC"
+    b") m ORDER BY m.merchant_id DESC"
 )
 _ACTIONS: Final = (
     b"SELECT action_id, acted_at, actor, action, merchant_id, merchant_name, object, detail"

@@ -66,4 +66,6 @@ def read(text: str, currency: str) -> int | None:
 def _form(currency: str, digits: int) -> re.Pattern[str]:
     name = "|".join((_SYMBOLS.get(currency, currency), currency))
     part = rf"(?:\.([0-9]{{1,{digits}}}))?" if digits else "()"
-    return re.compile(rf"(?:{name})?\s*([0-9]{{1,16}}|[0-9]{{1,3}}(?:,[0-9]{{2,3}}){{1,7}}){part}")
+    return re.compile(
+        rf"(?:{name})?\s*([0-9]{{1,16}}|[0-9]{{1,3}}(?:,[0-9]{{2,3}}){{0,6}},[0-9]{{3}}){part}"
+    )

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from tabulate import tabulate
 
+from pyapp.money import EXPONENTS, plain
+
 Record = Mapping[str, Any]
 
-_EXPONENTS: Final = {"INR": 2}  # ISO 4217: digits of the minor unit, as in ledger.currencies
 _AMOUNTS: Final = {  # where the currency is
     "amount": "currency",
+    "change": "currency",
     "available": "currency",
     "held": "currency",
     "bank_amount": "bank_currency",
@@ -20,11 +22,11 @@ _AMOUNTS: Final = {  # where the currency is
 
 def money(currency: str, amount: int) -> str:
     """Return an amount of minor units for people: `INR 10,000.00`."""
-    exponent = _EXPONENTS.get(currency)
-    if exponent is None:
+    if currency not in EXPONENTS:  # a bank may have booked anything
         return f"{currency} {amount:,} (minor units)"
-    whole, rest = divmod(amount, 10**exponent)
-    return f"{currency} {whole:,}" + (f".{rest:0{exponent}}" if exponent else "")
+    sign = "-" if amount < 0 else ""
+    whole, point, part = plain(abs(amount), currency).partition(".")
+    return f"{currency} {sign}{int(whole):,}{point}{part}"
 
 
 def table(records: Sequence[Record], *fields: str) -> str:

@@ -90,10 +90,16 @@ GRANT EXECUTE ON FUNCTION
     payrail.close_session,
     payrail.daily_balances,
     payrail.daily_payouts,
-    payrail.statement,
     payrail.changes,
     payrail.is_under_review
 TO payrail_api;
+
+-- merchants, and operators for them
+GRANT EXECUTE ON FUNCTION
+    payrail.balances_at,
+    payrail.statement,
+    payrail.statement_lines
+TO payrail_api, payrail_operator, payrail_auditor;
 
 -- banks, by callback
 GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;

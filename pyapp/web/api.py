@@ -16,14 +16,16 @@ from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from pyapp import doors, iban, keys, uploads
+from pyapp import doors, exports, iban, keys, uploads
 from pyapp.errors import FieldError, Problem
 from pyapp.uploads import Upload
-from pyapp.web import decode
+from pyapp.web import decode, sheets
 from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
     ApiKey,
+    Balances,
+    BalancesQuery,
     BankAccount,
     Batch,
     BatchCheck,
@@ -50,12 +52,15 @@ from pyapp.web.types import (
     Page,
     Payout,
     PayoutDetail,
+    PayoutFilters,
     PayoutQuery,
     Replayed,
     ReplayEvents,
     RollApiKey,
     RollWebhookSecret,
     Sheet,
+    Statement,
+    StatementQuery,
     StreamQuery,
     UpdateWebhookEndpoint,
     WebhookEndpoint,
@@ -72,6 +77,24 @@ async def me(call: Call[Empty, Empty]) -> Response:
     """Tell the caller who it is and what it has."""
     body = await doors.me(call.db, call.caller.merchant_id)
     return _json(_found(body, "merchant_not_found"))
+
+
+async def balances(call: Call[BalancesQuery, Empty]) -> Response:
+    """Tell what the caller has, or had at a time."""
+    at = call.query.at
+    found = await doors.balances_at(call.db, call.caller.merchant_id, at)
+    body = msgspec.json.encode({"at": at and exports.utc(at), "balances": found})
+    return _json(body.decode())
+
+
+async def get_statement(call: Call[StatementQuery, Empty]) -> Response:
+    """Send the movements of some days, between two balances."""
+    return await sheets.statement(call.db, call.caller, call.query)
+
+
+async def export_payouts(call: Call[PayoutFilters, Empty]) -> Response:
+    """Send payouts as CSV."""
+    return sheets.payouts(call.db, call.caller.merchant_id, msgspec.structs.asdict(call.query))
 
 
 async def list_ledger(call: Call[LedgerQuery, Empty]) -> Response:
@@ -482,7 +505,7 @@ def _found(body: str | None, otherwise: str) -> str:
     return body
 
 
-def _filters(query: Page) -> dict[str, object]:
+def _filters(query: Page | PayoutQuery) -> dict[str, object]:
     return {
         name: value
         for name, value in msgspec.structs.asdict(query).items()
@@ -542,6 +565,39 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         query=Empty,
         body=Empty,
         response=Me,
+    ),
+    Route(
+        method="GET",
+        path="/balances/",
+        scope="read",
+        summary="The balances in every currency, now or as of any time",
+        handler=balances,
+        query=BalancesQuery,
+        body=Empty,
+        response=Balances,
+    ),
+    Route(
+        method="GET",
+        path="/statements/",
+        scope="read",
+        summary="A statement of some days in one currency, with the balance after each movement",
+        handler=get_statement,
+        query=StatementQuery,
+        body=Empty,
+        response=Statement,
+        also=("text/csv", "text/html"),
+        errors=("argument_invalid", "currency_unknown"),
+    ),
+    Route(
+        method="GET",
+        path="/exports/payouts/",
+        scope="read",
+        summary="Payouts as CSV, newest first, amounts in the currency's own unit",
+        handler=export_payouts,
+        query=PayoutFilters,
+        body=Empty,
+        response=str,
+        media="text/csv",
     ),
     Route(
         method="GET",

@@ -108,8 +108,11 @@ async def _case(
         raise Problem("case_not_found")
     given: dict[str, Any] = {"row": None, "attempts": [], "evidence": [], "entries": []}
     if found.merchant_id and found.payout_id:
-        given |= await console.told(visit, found.merchant_id, found.payout_id)
-        given["row"] = await doors.operated_payout(visit.db, found.merchant_id, found.payout_id)
+        row = await doors.operated_payout(visit.db, found.merchant_id, found.payout_id)
+        if row is None:
+            raise Problem("payout_not_found")
+        given["row"] = row
+        given |= await console.told(visit, row.merchant_id, row.payout_id, row.currency)
     given["notices"] = (
         await doors.notices(visit.db, found.rail, found.rail_ref) if found.rail_ref else []
     )

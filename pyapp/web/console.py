@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlencode
@@ -25,7 +26,7 @@ from psycopg.errors import QueryCanceled
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pyapp import database, doors, passwords
+from pyapp import database, doors, money, passwords
 from pyapp.database import Pool
 from pyapp.errors import Problem, problem_of
 from pyapp.settings import Settings
@@ -180,7 +181,7 @@ async def overview(visit: Visit) -> Response:
     troubled = await doors.troubled_payouts(visit.db, limit=_MOST)
     return visit.page(
         "ops-overview.html",
-        totals=await doors.totals(visit.db),
+        totals=await doors.totals(visit.db) or [doors.Totals("INR", 0, Decimal(0), Decimal(0))],
         under_way=await doors.open_payouts(visit.db),
         work=await doors.work(visit.db),
         rails=await doors.rails(visit.db),
@@ -238,20 +239,21 @@ async def _merchant(
 ) -> Response:
     merchant_id = visit.id("merchant_id")
     found = await known(visit, merchant_id)
-    (balance,) = [
-        one for one in await doors.balances(visit.db, merchant_id) if one.currency == "INR"
-    ]
+    balances = await doors.balances_at(visit.db, merchant_id, None)
     return visit.page(
         "ops-merchant.html",
         status,
         merchant=found,
         home=f"/ops/merchants/{merchant_id}",
-        balance=balance,
+        balances=balances,
         payouts=_decoded(await doors.payouts(visit.db, merchant_id, limit=_LATEST)),
-        entries=await entries(visit, merchant_id),
+        entries=[
+            (one.currency, await entries(visit, merchant_id, one.currency)) for one in balances
+        ],
         keys=await doors.api_keys(visit.db, merchant_id),
         accounts=_decoded(await doors.bank_accounts(visit.db, merchant_id, limit=100)),
-        form={"amount": "", "reference": ""} | dict(form),
+        currencies=sorted(money.EXPONENTS, key=lambda code: (code != "INR", code)),
+        form={"amount": "", "currency": "INR", "reference": ""} | dict(form),
         errors=errors,
         credited=await _credited(visit, merchant_id),
     )
@@ -259,10 +261,10 @@ async def _merchant(
 
 async def _credited(visit: Visit, merchant_id: UUID) -> list[Any]:
     """Return the credit that the page before this one has made, if it has."""
-    seq = visit.request.query_params.get("credited", "")
-    if not _SEQ.fullmatch(seq):
+    currency, _, seq = visit.request.query_params.get("credited", "").rpartition("-")
+    if currency not in money.EXPONENTS or not _SEQ.fullmatch(seq):
         return []
-    filters = {"currency": "INR", "kind": ["credit"]}
+    filters = {"currency": currency, "kind": ["credit"]}
     found = _decoded(
         await doors.ledger_entries(
             visit.db, merchant_id, limit=1, after=int(seq) + 1, filters=filters
@@ -279,9 +281,9 @@ async def known(visit: Visit, merchant_id: UUID) -> doors.Merchant:
     return found[0]
 
 
-async def entries(visit: Visit, merchant_id: UUID, **filters: object) -> list[Any]:
-    """Return the newest ledger entries of a merchant."""
-    given = {"currency": "INR", **filters}
+async def entries(visit: Visit, merchant_id: UUID, currency: str, **filters: object) -> list[Any]:
+    """Return the newest ledger entries of a merchant in one currency."""
+    given = {"currency": currency, **filters}
     return _decoded(await doors.ledger_entries(visit.db, merchant_id, limit=_LATEST, filters=given))
 
 
@@ -325,11 +327,11 @@ async def payout(visit: Visit) -> Response:
         row=row,
         cases=(await doors.payout_cases(visit.db, merchant_id, payout_id))[::-1],
         clock=datetime.now(UTC),
-        **await told(visit, merchant_id, payout_id),
+        **await told(visit, merchant_id, payout_id, row.currency),
     )
 
 
-async def told(visit: Visit, merchant_id: UUID, payout_id: UUID) -> dict[str, Any]:
+async def told(visit: Visit, merchant_id: UUID, payout_id: UUID, currency: str) -> dict[str, Any]:
     """Return what pages show of how a payout went: at the bank, and in the ledger."""
     attempts = await doors.attempts(visit.db, merchant_id, payout_id)
     return {
@@ -340,7 +342,7 @@ async def told(visit: Visit, merchant_id: UUID, payout_id: UUID) -> dict[str, An
         "notices": await doors.notices(visit.db, attempts[0].rail, payout_id.hex)
         if attempts
         else [],
-        "entries": (await entries(visit, merchant_id, payout_id=payout_id))[::-1],
+        "entries": (await entries(visit, merchant_id, currency, payout_id=payout_id))[::-1],
     }
 
 
@@ -394,7 +396,7 @@ async def _audit(office: Office) -> None:
 
 # -------------------------------------------------------------------------------------- crediting
 
-_NO_AMOUNT: Final = {"amount": "Enter an amount in rupees, such as 60 or 1,250.50."}
+_NO_AMOUNT: Final = {"amount": "Enter an amount, such as 60 or 1,250.50."}
 _REFUSALS: Final = {
     "reference_invalid": ("reference", "Use 1 to 255 printable characters."),
     "credit_reference_reused": ("reference", "This reference was used for another sum."),
@@ -404,14 +406,24 @@ _REFUSALS: Final = {
 
 class _Draft(msgspec.Struct, frozen=True, kw_only=True):
     amount: Annotated[str, Meta(max_length=255)] = ""
+    currency: Annotated[str, Meta(max_length=3)] = "INR"
     reference: Annotated[str, Meta(max_length=255)] = ""
+
+
+def _amount(form: Mapping[str, str]) -> int | None:
+    currency = form["currency"]
+    return money.read(form["amount"], currency) if currency in money.EXPONENTS else None
 
 
 async def check_credit(visit: Visit) -> Response:
     """Show what is about to be credited."""
     draft = decode.query(visit.request, _Draft)
-    form = {"amount": draft.amount.strip(), "reference": draft.reference.strip()}
-    amount = shown.paise(form["amount"])
+    form = {
+        "amount": draft.amount.strip(),
+        "currency": draft.currency,
+        "reference": draft.reference.strip(),
+    }
+    amount = _amount(form)
     if amount is None:
         return await _merchant(visit, form, _NO_AMOUNT, status=422)
     found = await known(visit, visit.id("merchant_id"))
@@ -422,7 +434,8 @@ async def credit(visit: Visit) -> Response:
     """Credit what was confirmed: once, however often it is sent."""
     merchant_id = visit.id("merchant_id")
     form = {name: visit.form.get(name, "").strip() for name in ("amount", "reference")}
-    amount = shown.paise(form["amount"])
+    form["currency"] = visit.form.get("currency", "INR")
+    amount = _amount(form)
     if amount is None:
         return await _merchant(visit, form, _NO_AMOUNT, status=422)
     try:
@@ -431,7 +444,7 @@ async def credit(visit: Visit) -> Response:
             merchant_id,
             session_hash=visit.session.hash,
             amount=amount,
-            currency="INR",
+            currency=form["currency"],
             reference=form["reference"],
         )
     except Error as exc:
@@ -439,7 +452,9 @@ async def credit(visit: Visit) -> Response:
         if code not in _REFUSALS:
             raise
         return await _merchant(visit, form, dict([_REFUSALS[code]]), status=422)
-    return RedirectResponse(f"/ops/merchants/{merchant_id}?credited={entry.seq}", 303)
+    return RedirectResponse(
+        f"/ops/merchants/{merchant_id}?credited={entry.currency}-{entry.seq}", 303
+    )
 
 
 _get = partial(View, method="GET")

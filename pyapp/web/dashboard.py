@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlencode
@@ -21,19 +19,20 @@ from psycopg.errors import LockNotAvailable
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from pyapp import doors, keys, reset
+from pyapp import doors, keys, money, reset
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
-from pyapp.web import decode, pages, session, shown, timeline
+from pyapp.web import decode, pages, session, sheets, shown, timeline
 from pyapp.web.live import Hub
 from pyapp.web.session import Session
-from pyapp.web.types import Kind, Page, Status
+from pyapp.web.types import Currency, Kind, Page, StatementQuery, Status
 
 _LATEST: Final = 8  # rows on the overview
 _BALANCE_DAYS: Final = 30
 _PAYOUT_DAYS: Final = 14
 _TRUST: Final = 5.0  # seconds that an open page's session is taken to go on
 _EVENT_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})@([0-9a-f-]{36})")
+_MONTHS: Final = 12
 _BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
 
 COOKIE: Final = session.Cookie("__Host-payrail", "lax", doors.resume_session, doors.close_session)
@@ -149,15 +148,17 @@ async def _sign_in_page(
 async def overview(visit: Visit) -> Response:
     """Show the balance, how payouts go, and the newest of them."""
     now = await _now(visit)
-    balances = await doors.daily_balances(visit.db, visit.merchant_id, days=_BALANCE_DAYS)
+    currency = _currency(visit, now)
+    balances = await doors.daily_balances(visit.db, visit.merchant_id, currency, days=_BALANCE_DAYS)
     days = await doors.daily_payouts(visit.db, visit.merchant_id, days=_PAYOUT_DAYS)
     payouts = await doors.payouts(visit.db, visit.merchant_id, limit=_LATEST)
-    entries = await _entries(visit, limit=_LATEST)
+    entries = await _entries(visit, currency, limit=_LATEST)
     settled, failed = sum(day.settled for day in days), sum(day.failed for day in days)
     medians = sorted(day.median_seconds for day in days if day.median_seconds is not None)
     return visit.page(
         "overview.html",
         now=now,
+        currency=currency,
         balances=balances,
         days=days,
         top=max(day.total for day in balances),
@@ -203,6 +204,7 @@ async def payouts(visit: Visit) -> Response:
         payouts=_decoded(found[: query.limit]),
         chosen=query.status or [],
         typed=typed,
+        export=urlencode(given),
         first=query.cursor is None,
         more=f"/payouts?{urlencode([*given, cursor])}" if cursor else None,
     )
@@ -228,7 +230,7 @@ async def payout(visit: Visit) -> Response:
     found = msgspec.json.decode(body)
     attempts = await doors.attempts(visit.db, visit.merchant_id, payout_id)
     evidence = await doors.evidence(visit.db, visit.merchant_id, payout_id)
-    entries = await _entries(visit, limit=10, payout_id=payout_id)
+    entries = await _entries(visit, row.currency, limit=10, payout_id=payout_id)
     open_still = found["status"] == "processing"
     return visit.page(
         "payout.html",
@@ -243,6 +245,7 @@ async def payout(visit: Visit) -> Response:
 
 class _Pages(Page, frozen=True, kw_only=True):
     kind: list[Kind] | None = None
+    currency: Currency | None = None
 
 
 async def ledger(visit: Visit) -> Response:
@@ -250,64 +253,56 @@ async def ledger(visit: Visit) -> Response:
     query = decode.query(visit.request, _Pages)
     after = decode.read_cursor(query.cursor, int)
     now = await _now(visit)
-    found = await _entries(visit, limit=query.limit + 1, after=after, kind=query.kind)
+    currency = _currency(visit, now)
+    found = await _entries(visit, currency, limit=query.limit + 1, after=after, kind=query.kind)
     more = len(found) > query.limit
-    given = [("kind", kind) for kind in query.kind or []]
+    given = [("currency", currency), *(("kind", kind) for kind in query.kind or [])]
     cursor = ("cursor", decode.write_cursor(found[query.limit - 1]["seq"])) if more else None
-    today = datetime.now(UTC).date()
     return visit.page(
         "ledger.html",
         now=now,
-        since=today.replace(day=1),
-        until=today,
+        currency=currency,
         entries=found[: query.limit],
         chosen=query.kind or [],
         more=f"/ledger?{urlencode([*given, cursor])}" if cursor else None,
     )
 
 
-class _Days(msgspec.Struct, frozen=True, kw_only=True):
-    since: date
-    until: date
-
-
-async def statement(visit: Visit) -> Response:
-    """Send the ledger of some days as CSV, however many lines it has."""
-    days = decode.query(visit.request, _Days)
-
-    async def page(after: int) -> list[doors.Line]:
-        return await doors.statement(
-            visit.db, visit.merchant_id, days.since, days.until, after=after
-        )
-
-    async def sheet(found: list[doors.Line]) -> AsyncIterator[str]:
-        columns = [field.name for field in fields(doors.Line)]
-        yield _csv([columns])
-        while found:
-            yield _csv([[getattr(line, name) for name in columns] for line in found])
-            found = await page(found[-1].seq)
-
-    return StreamingResponse(
-        sheet(await page(0)),
-        media_type="text/csv",
-        headers={
-            "Content-Disposition": f'attachment; filename="statement-{days.since}-{days.until}.csv"'
-        },
+async def statements(visit: Visit) -> Response:
+    """Show which statements there are: a month's, or one of any days."""
+    now = await _now(visit)
+    today = datetime.now(UTC).date()
+    months = [today.replace(day=1)]
+    while len(months) < _MONTHS:
+        months.append((months[-1] - timedelta(days=1)).replace(day=1))
+    ends = [today, *(month - timedelta(days=1) for month in months)]
+    return visit.page(
+        "statements.html",
+        now=now,
+        currency=_currency(visit, now),
+        months=[*zip(months, ends, strict=False)],
+        since=months[0],
+        until=today,
     )
 
 
-def _csv(rows: list[list[Any]]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows([_cell(value) for value in row] for row in rows)
-    return out.getvalue()
+async def statement(visit: Visit) -> Response:
+    """Send a statement: as a page that can be printed, or as a file."""
+    query = decode.query(visit.request, StatementQuery)
+    return await sheets.statement(visit.db, visit.session.caller, query, as_file=True)
 
 
-def _cell(value: object) -> object:
-    """Return what a spreadsheet shows as it is: text that looks like a formula gets a quote.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    return f"'{value}" if isinstance(value, str) and value[:1] in {*"=+-@"} else value
+async def export(visit: Visit) -> Response:
+    """Send the payouts that are listed as CSV."""
+    query = decode.query(visit.request, _Search)
+    filters: dict[str, object] = {"status": query.status}
+    typed = (query.q or "").strip()
+    if typed:
+        by_reference = await doors.payouts(
+            visit.db, visit.merchant_id, limit=1, filters={**filters, "reference": typed}
+        )
+        filters["reference" if by_reference else "utr"] = typed
+    return sheets.payouts(visit.db, visit.merchant_id, filters)
 
 
 async def live(visit: Visit) -> Response:
@@ -350,15 +345,23 @@ async def _now(visit: Visit) -> doors.Change:
     return now
 
 
+def _currency(visit: Visit, now: doors.Change) -> str:
+    """Return the currency that was asked for, or else the first one that the merchant has."""
+    asked = visit.request.query_params.get("currency")
+    had = [one["currency"] for one in now.balances]
+    used = [one["currency"] for one in now.balances if one["available"] or one["held"]]
+    return asked if asked and asked in had else str([*used, "INR"][0])
+
+
 async def _entries(
-    visit: Visit, *, limit: int, after: int | None = None, **filters: object
+    visit: Visit, currency: str, *, limit: int, after: int | None = None, **filters: object
 ) -> list[Any]:
     found = await doors.ledger_entries(
         visit.db,
         visit.merchant_id,
         limit=limit,
         after=after,
-        filters={"currency": "INR", **filters},
+        filters={"currency": currency, **filters},
     )
     return _decoded(found)
 
@@ -378,13 +381,14 @@ async def new_payout(visit: Visit) -> Response:
 async def create_payout(visit: Visit) -> Response:
     """Create the payout that the form asks for: once, however often it is sent."""
     form = {name: visit.form.get(name, "").strip() for name in _FIELDS}
-    amount = shown.paise(form["amount"])
+    currency = form["currency"] or "INR"
+    amount = money.read(form["amount"], currency) if currency in money.EXPONENTS else None
     if amount is None:
-        errors = {"amount": "Enter an amount in rupees, such as 60 or 1,250.50."}
+        errors = {"amount": "Enter an amount, such as 60 or 1,250.50."}
         return await _payout_form(visit, form, errors, status=422)
     key = f"dashboard-{form['idempotency_key']}"
     request = doors.PayoutRequest(
-        key, amount, "INR", form["bank_account_id"], form["reference"] or None
+        key, amount, currency, form["bank_account_id"], form["reference"] or None
     )
     try:
         reply = await doors.create_payout(
@@ -397,12 +401,13 @@ async def create_payout(visit: Visit) -> Response:
         return RedirectResponse(f"/payouts/{answer['id']}", 303)
     # a refusal is an answer for good: another try is another payout
     errors = {
-        _field(fault["pointer"]): _words(answer["code"], amount) for fault in answer["errors"]
+        _field(fault["pointer"]): _words(answer["code"], money.written(amount, currency))
+        for fault in answer["errors"]
     }
     return await _payout_form(visit, form | {"idempotency_key": str(uuid4())}, errors, status=422)
 
 
-_FIELDS: Final = ("amount", "bank_account_id", "reference", "idempotency_key")
+_FIELDS: Final = ("amount", "currency", "bank_account_id", "reference", "idempotency_key")
 _REFUSALS: Final = {
     "insufficient_funds": "There is not enough money available for {amount}.",
     "bank_account_not_found": "Choose one of your bank accounts.",
@@ -415,8 +420,8 @@ def _field(pointer: str) -> str:
     return name if name in _FIELDS else "amount"
 
 
-def _words(code: str, amount: int) -> str:
-    return _REFUSALS.get(code, "This payout can't be made.").format(amount=shown.money(amount))
+def _words(code: str, amount: str) -> str:
+    return _REFUSALS.get(code, "This payout can't be made.").format(amount=amount)
 
 
 async def _payout_form(
@@ -448,8 +453,13 @@ def message(change: doors.Change) -> bytes:
     row = getattr(pages.TEMPLATES.get_template("rows.html").module, "payout_row")  # noqa: B009
     body = msgspec.json.encode(
         {
-            "available": shown.money(change.available),
-            "held": shown.money(change.held),
+            "balances": {
+                one["currency"]: {
+                    name: money.written(one[name], one["currency"])
+                    for name in ("available", "held")
+                }
+                for one in change.balances
+            },
             "more": change.is_more,
             "payouts": [
                 {"id": payout["id"], "row": str(row(payout))}
@@ -472,7 +482,9 @@ VIEWS: Final = (
     _get(path="/payouts/{payout_id}", handler=payout),
     _post(path="/payouts/{payout_id}/cancel", handler=cancel_payout, scope="payouts:create"),
     _get(path="/ledger", handler=ledger),
-    _get(path="/statement.csv", handler=statement),
+    _get(path="/statements", handler=statements),
+    _get(path="/statement", handler=statement),
+    _get(path="/payouts.csv", handler=export),
     _get(path="/live", handler=live),
     _post(path="/sign-out", handler=sign_out),
 )

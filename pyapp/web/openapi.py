@@ -16,6 +16,7 @@ from pyapp.errors import CATALOG, Problem, ProblemDocument
 from pyapp.web.route import PREFIX, Route
 from pyapp.web.types import (
     ApiKey,
+    Balances,
     BankAccount,
     Batch,
     BatchCheck,
@@ -40,6 +41,7 @@ from pyapp.web.types import (
     ReplayEvents,
     RollApiKey,
     RollWebhookSecret,
+    Statement,
     UpdateWebhookEndpoint,
     WebhookEndpoint,
 )
@@ -286,6 +288,30 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     RollApiKey: {"overlap_seconds": 3600},
     ApiKey: _API_KEY,
     NewApiKey: _API_KEY | {"secret": "pr_live_a1b2…"},
+    Balances: {
+        "at": "2026-01-31T12:00:00.000000Z",
+        "balances": [{"currency": "INR", "available": 4000, "held": 6000}],
+    },
+    Statement: {
+        "currency": "INR",
+        "entries": 1,
+        "opening": {"at": "2026-01-31T00:00:00.000000Z", "available": 10000, "held": 0},
+        "closing": {"at": "2026-02-01T00:00:00.000000Z", "available": 4000, "held": 6000},
+        "lines": [
+            {
+                "seq": 2,
+                "created_at": "2026-01-31T12:00:00.000000Z",
+                "kind": "hold",
+                "payout_id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a90",
+                "reference": "invoice-17",
+                "utr": None,
+                "amount": 6000,
+                "change": -6000,
+                "available": 4000,
+                "held": 6000,
+            }
+        ],
+    },
     Me: {
         "id": "019a2f4e-0000-7000-8000-000000000003",
         "name": "Tiny Studio",
@@ -402,7 +428,7 @@ def _parameters(route: Route[Any, Any], schemas: dict[str, Any]) -> list[dict[st
             {
                 "name": field.name,
                 "in": "query",
-                "required": False,
+                "required": field.required,
                 "description": description,
                 "schema": schema,
             }
@@ -425,7 +451,8 @@ def _success(route: Route[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     return {
         "description": route.summary,
         "headers": headers,
-        "content": _content("application/json", route.response, schemas),
+        "content": _content(route.media, route.response, schemas)
+        | {media: {"schema": {"type": "string"}} for media in route.also},
     }
 
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from pyapp import money
 from pyapp.errors import Problem
 from pyapp.web import shown
 
@@ -19,7 +20,7 @@ TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.filters |= {
-    "money": shown.money,
+    "money": money.written,
     "moment": shown.moment,
     "exactly": shown.exactly,
     "span": shown.span,
@@ -39,6 +40,7 @@ def current(address: str, path: str) -> str:
 
 TEMPLATES.globals |= {
     "current": current,
+    "EXPONENTS": money.EXPONENTS,
     "STATUSES": shown.STATUSES,
     "BATCHES": shown.BATCHES,
     "MODES": shown.MODES,

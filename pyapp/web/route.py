@@ -55,6 +55,8 @@ class Route(Generic[Q, B]):
     response: Any  # the type that documents the answer
     read: Callable[[Request], Awaitable[B]] | None = None  # the body, where it is no small JSON
     content: Mapping[str, Any] = field(default_factory=dict)  # and what it may be, by media type
+    media: str = "application/json"
+    also: tuple[str, ...] = ()  # media types that the answer may have instead, if asked for
     status: int = 200
     idempotent: bool = False  # an Idempotency-Key is required
     errors: tuple[str, ...] = ()  # codes beyond those that every route has

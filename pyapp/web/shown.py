@@ -1,20 +1,10 @@
-"""How things are written on a page: money, times, statuses, and charts.
-
-Money is written and read digit by digit, so nothing is ever rounded.
-"""
+"""How things are written on a page: times, statuses, and charts. For money see `money`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
-
-_DIGITS: Final = 2  # of the minor unit; INR is the only currency there is (ISO 4217)
-_RUPEES: Final = re.compile(
-    r"(?:₹|INR)?\s*([0-9]{1,14}|[0-9]{1,3}(?:,[0-9]{2,3}){0,5},[0-9]{3})(?:\.([0-9]{1,2}))?"
-)
-_MOST: Final = 10**15  # paise, as ledger.amount has it
 
 STATUSES: Final = {
     "pending": "Pending",
@@ -83,25 +73,6 @@ ACTIONS: Final = {
     "resolution_confirmed": "Resolution confirmed",
     "resolution_rejected": "Resolution rejected",
 }
-
-
-def money(paise: int) -> str:
-    """Write paise as rupees with Indian grouping: 10000000 is ₹1,00,000.00."""
-    sign, digits = ("-", str(-paise)) if paise < 0 else ("", str(paise))
-    digits = digits.zfill(_DIGITS + 1)
-    whole, part = digits[:-_DIGITS], digits[-_DIGITS:]
-    head, tail = whole[:-3], whole[-3:]
-    pairs = [head[max(0, end - 2) : end] for end in range(len(head), 0, -2)][::-1]
-    return f"{sign}₹{','.join([*pairs, tail])}.{part}"
-
-
-def paise(text: str) -> int | None:
-    """Read rupees, such as 60, 60.5 or ₹1,00,000.00; None if it is no payable amount."""
-    found = _RUPEES.fullmatch(text.strip())
-    if found is None:
-        return None
-    amount = int(found[1].replace(",", "") + (found[2] or "").ljust(_DIGITS, "0"))
-    return amount if 1 <= amount <= _MOST else None
 
 
 def moment(text: str) -> datetime:

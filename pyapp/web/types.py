@@ -6,7 +6,7 @@ their types here document them, and a test holds the two together.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -203,6 +203,8 @@ BatchStatus = Literal["pending", "processing", "completed", "rejected", "cancell
 Outcome = Literal["accepted", "rejected"]
 Kind = Literal["credit", "hold", "settle", "release", "return"]
 Minor = Annotated[int, Meta(description="Minor units of the currency", examples=[6000])]
+Limit = Annotated[int, Meta(ge=1, le=100, description="How many at most")]
+Cursor = Annotated[str, Meta(max_length=512, description="The next_cursor before; opaque")]
 From = Annotated[datetime, Meta(tz=True, description="Created at this time or later")]
 Until = Annotated[datetime, Meta(tz=True, description="Created before this time")]
 Time = Annotated[
@@ -347,13 +349,11 @@ class ReplayEvents(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Page(Struct, frozen=True, kw_only=True):
     """How much of a list, and from where."""
 
-    limit: Annotated[int, Meta(ge=1, le=100, description="How many at most")] = 25
-    cursor: (
-        Annotated[str, Meta(max_length=512, description="The next_cursor before; opaque")] | None
-    ) = None
+    limit: Limit = 25
+    cursor: Cursor | None = None
 
 
-class PayoutQuery(Page, frozen=True, kw_only=True):
+class PayoutFilters(Struct, frozen=True, kw_only=True):
     """Which payouts; all filters must hold."""
 
     status: Annotated[list[Status], Meta(description="Repeat it for several")] | None = None
@@ -372,6 +372,13 @@ class BatchLineQuery(Page, frozen=True, kw_only=True):
     """Which lines of a batch."""
 
     outcome: Outcome | None = None
+
+
+class PayoutQuery(PayoutFilters, frozen=True, kw_only=True):
+    """Which payouts; all filters must hold."""
+
+    limit: Limit = 25
+    cursor: Cursor | None = None
 
 
 class LedgerQuery(Page, frozen=True, kw_only=True):
@@ -403,6 +410,26 @@ Sheet = Annotated[
         examples=["amount,bank_account_id,reference\n60.00,demo-bank-account,wage-1\n"],
     ),
 ]
+
+
+class BalancesQuery(Struct, frozen=True, kw_only=True):
+    """When."""
+
+    at: (
+        Annotated[datetime, Meta(tz=True, description="As of this time; without it, now")] | None
+    ) = None
+
+
+class StatementQuery(Struct, frozen=True, kw_only=True):
+    """Which days, and how they are written."""
+
+    since: Annotated[date, Meta(description="The first day, in UTC", examples=["2026-11-01"])]
+    until: Annotated[date, Meta(description="The last day, in UTC", examples=["2026-11-30"])]
+    currency: Currency = "INR"
+    format: Annotated[
+        Literal["json", "csv", "html"],
+        Meta(description="csv has amounts in the currency's own unit; html is to be printed"),
+    ] = "json"
 
 
 # -------------------------------------------------------------------------------------- responses
@@ -593,6 +620,46 @@ class Balance(Struct, frozen=True, kw_only=True):
     currency: Currency
     available: Minor
     held: Minor
+
+
+class Balances(Struct, frozen=True, kw_only=True):
+    """What there is, or was at a time, in INR and in every other currency the merchant has had."""
+
+    at: Annotated[Time | None, Meta(description="The time that was asked for")]
+    balances: list[Balance]
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """The balance at the beginning or the end of a statement."""
+
+    at: Time
+    available: Minor
+    held: Minor
+
+
+class StatementLine(Struct, frozen=True, kw_only=True):
+    """One movement of money, and the balances after it."""
+
+    seq: Annotated[int, Meta(description="Gapless per currency")]
+    created_at: Time
+    kind: Kind
+    payout_id: UUID | None
+    reference: Annotated[str | None, Meta(description="Of the credit, or of the payout")]
+    utr: Annotated[str | None, Meta(description="The bank's reference of the payout")]
+    amount: Minor
+    change: Annotated[int, Meta(description="What it did to the available balance")]
+    available: Minor
+    held: Minor
+
+
+class Statement(Struct, frozen=True, kw_only=True):
+    """All movements of some days in one currency, between two balances."""
+
+    currency: Currency
+    entries: Annotated[int, Meta(description="How many lines there are")]
+    opening: Position
+    closing: Position
+    lines: list[StatementLine]
 
 
 class Me(Struct, frozen=True, kw_only=True):

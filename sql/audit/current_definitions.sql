@@ -1,5 +1,5 @@
 -- Promises: every function, trigger, rule, view, index, constraint, bound, grant and rule in a table (kinds of entries, edges,
--- failure codes) of PayRail's schemas and its job queue, the settings of its roles, what they belong to, and who may
+-- currencies, failure codes) of PayRail's schemas and its job queue, the settings of its roles, what they belong to, and who may
 -- become its roles, as it is now, one row each. The search_path is pinned because the catalog spells names by it.
 CREATE OR REPLACE FUNCTION audit.current_definitions()
 RETURNS TABLE (object text, definition text)
@@ -125,6 +125,11 @@ BEGIN ATOMIC
         'kind ' || k.kind,
         concat_ws(' ', k.debit_account, k.credit_account, k.of_payout)
     FROM ledger.kinds k
+    UNION ALL
+    SELECT
+        'currency ' || c.currency,
+        c.exponent::text
+    FROM ledger.currencies c
     UNION ALL
     SELECT
         'failure code ' || f.code,

@@ -1,6 +1,7 @@
 -- Promises: every row inserted into the ledger continues it. The number, the position after the movement and
 -- the hash come from the newest row and the kind, not from the writer. An overdraft does not fit: a balance is a
 -- ledger.balance, never negative; nor does a second writer that did not hold the merchant's lock: seq is taken.
+-- The first entry in a currency opens the merchant's book in it.
 -- Raises: PR401 no such merchant, PR502 the writer is not a door, PR903 unknown kind of entry, or not its kind of cause.
 CREATE OR REPLACE FUNCTION ledger.continue_chain()
 RETURNS trigger
@@ -40,6 +41,7 @@ BEGIN
             RAISE EXCEPTION 'no such merchant'
                 USING ERRCODE = 'PR401', DETAIL = json_build_object('field', 'merchant_id', 'merchant_id', NEW.merchant_id);
         END IF;
+        INSERT INTO ledger.books (merchant_id, currency) VALUES (NEW.merchant_id, NEW.currency);
     END IF;
     NEW.hash := ledger.entry_hash(
         v_previous_hash, NEW.merchant_id, NEW.currency, NEW.seq, NEW.kind, NEW.amount, NEW.available, NEW.held, NEW.payout_id,

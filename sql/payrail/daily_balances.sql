@@ -18,7 +18,7 @@ BEGIN
         FROM generate_series(least(p_days, 366) - 1, 0, -1) n
     ) d
     LEFT JOIN LATERAL ledger.position_at(
-        p_merchant_id => p_merchant_id, p_currency => p_currency, p_at => (d.day + 1)::timestamp AT TIME ZONE 'UTC'
+        p_merchant_id => p_merchant_id, p_currency => p_currency, p_at => (d.day + 1)::timestamp AT TIME ZONE 'UTC' - INTERVAL '1 microsecond'
     ) p ON TRUE
     ORDER BY d.day;
 END

@@ -1,66 +1,57 @@
--- Promises: the movements of a merchant's money on some days, in UTC and in their order, a thousand at a time: after the last one's
--- number comes the next page. Amounts are in the currency's own unit, with its digits (ISO 4217).
--- Raises: PR111 a day is missing, or the days are in the wrong order.
-CREATE OR REPLACE FUNCTION payrail.statement(
-    p_merchant_id uuid, p_from date, p_until date, p_after bigint DEFAULT 0, p_currency text DEFAULT 'INR'
-)
+-- Promises: the balances of a merchant in one currency before the first of some days (UTC) and after the last of them, and between
+-- which entries of the ledger those days lie: the lines of the statement are those after after_seq up to last_seq
+-- (payrail.statement_lines), whatever is written meanwhile. An entry is there from its commit on, moments after its time.
+-- Raises: PR102 no such currency, PR111 a day is missing, or the days are in the wrong order.
+CREATE OR REPLACE FUNCTION payrail.statement(p_merchant_id uuid, p_from date, p_until date, p_currency text DEFAULT 'INR')
 RETURNS TABLE (
-    seq bigint,
-    moved_at text,
-    kind text,
-    payout_id uuid,
-    reference text,
-    amount numeric,
-    change numeric,
-    available numeric,
-    held numeric
+    currency text,
+    opening_at timestamptz,
+    opening_available bigint,
+    opening_held bigint,
+    closing_at timestamptz,
+    closing_available bigint,
+    closing_held bigint,
+    after_seq bigint,
+    last_seq bigint
 )
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_from timestamptz := p_from::timestamp AT TIME ZONE 'UTC';
+    v_until timestamptz := (p_until + 1)::timestamp AT TIME ZONE 'UTC';
 BEGIN
     IF (p_from <= p_until) IS NOT TRUE THEN
         RAISE EXCEPTION 'the last day is before the first' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'until');
     END IF;
+    IF NOT EXISTS (SELECT FROM ledger.currencies c WHERE c.currency = p_currency) THEN
+        RAISE EXCEPTION 'currency must be the ISO 4217 code of a supported currency, such as INR'
+            USING ERRCODE = 'PR102', DETAIL = json_build_object('field', 'currency');
+    END IF;
     RETURN QUERY
     SELECT
-        e.seq,
-        payrail.utc(e.created_at),
-        e.kind,
-        e.payout_id,
-        coalesce(e.reference, p.reference)::text,
-        round(e.amount / u.unit, c.exponent),
-        round(k.available_sign * e.amount / u.unit, c.exponent),
-        round(e.available / u.unit, c.exponent),
-        round(e.held / u.unit, c.exponent)
-    FROM ledger.currencies c
-    CROSS JOIN LATERAL (SELECT 10::numeric ^ c.exponent AS unit) u
+        p_currency,
+        v_from,
+        coalesce(o.available, 0)::bigint,
+        coalesce(o.held, 0)::bigint,
+        greatest(v_from, least(v_until, clock_timestamp())),
+        coalesce(c.available, 0)::bigint,
+        coalesce(c.held, 0)::bigint,
+        coalesce(o.seq, 0),
+        coalesce(c.seq, 0)
+    FROM (SELECT) one
+    -- what happened at midnight belongs to the day that begins
     LEFT JOIN LATERAL ledger.position_at(
-        p_merchant_id => p_merchant_id, p_currency => p_currency, p_at => p_from::timestamp AT TIME ZONE 'UTC'
-    ) f ON TRUE
-    INNER JOIN LATERAL ledger.position_at(
-        p_merchant_id => p_merchant_id, p_currency => p_currency, p_at => (p_until + 1)::timestamp AT TIME ZONE 'UTC'
-    ) l ON TRUE
-    CROSS JOIN LATERAL (
-        SELECT n.*
-        FROM ledger.entries n
-        WHERE
-            n.merchant_id = p_merchant_id
-            AND n.currency = p_currency
-            AND n.seq > greatest(f.seq, p_after)
-            AND n.seq <= l.seq
-        ORDER BY n.seq
-        LIMIT 1000
-    ) e
-    INNER JOIN ledger.kinds k ON e.kind = k.kind
-    LEFT JOIN payout.payouts p ON e.merchant_id = p.merchant_id AND e.payout_id = p.payout_id
-    WHERE c.currency = p_currency
-    ORDER BY e.seq;
+        p_merchant_id => p_merchant_id, p_currency => p_currency, p_at => v_from - INTERVAL '1 microsecond'
+    ) o ON TRUE
+    LEFT JOIN LATERAL ledger.position_at(
+        p_merchant_id => p_merchant_id, p_currency => p_currency, p_at => v_until - INTERVAL '1 microsecond'
+    ) c ON TRUE;
 END
 $$;
 
 COMMENT ON FUNCTION payrail.statement IS
-'The ledger of some days (UTC, the last one included), 1000 movements after number p_after: what each changed of the available balance,
-and both balances after it, in the currency''s own unit (rupees, not paise).';
+'A statement of some days (UTC, the last one included) in one currency: the balances before and after, in minor units. Its lines are
+payrail.statement_lines with the same currency, after_seq and last_seq.';

@@ -94,41 +94,6 @@ def test_the_balance_of_a_day_is_the_one_at_its_end(own_desk: Desk, days: int) -
     assert (rows[-1]["available"], rows[-1]["held"]) == own_desk.balance()
 
 
-@pytest.mark.parametrize("days", [0, 1, 3, 30])
-def test_a_statement_holds_the_movements_of_its_days(own_desk: Desk, days: int) -> None:
-    """It begins after the balance of the day before, and ends with the last day's."""
-    for _ in range(12):
-        own_desk.payout(random.choice(STATUSES), 100)
-    spread(own_desk, 10)
-    until = datetime.now(UTC).date() - DAY
-    since = until - days * DAY
-    entries = sorted(own_desk.table("ledger_entries"), key=lambda row: row["seq"])
-    found = [
-        row["seq"] for row in entries if since <= row["created_at"].astimezone(UTC).date() <= until
-    ]
-    given = {"from": since, "until": until}
-    rows = own_desk.call("payrail_api", "statement", **given)
-    assert [row["seq"] for row in rows] == found
-    for row in rows:
-        entry = entries[row["seq"] - 1]
-        assert [row[name] * 100 for name in ("amount", "available", "held")] == [
-            entry["amount"],
-            entry["available"],
-            entry["held"],
-        ]
-        before = entries[row["seq"] - 2]["available"] if row["seq"] > 1 else 0
-        assert row["change"] * 100 == entry["available"] - before
-    rest = own_desk.call("payrail_api", "statement", **given, after=found[0] if found else 0)
-    assert [row["seq"] for row in rest] == found[1:]
-
-
-def test_a_statement_has_a_first_and_a_last_day(desk: Desk) -> None:
-    day = date(2026, 3, 1)
-    for days in ({"from": day, "until": day - DAY}, {"from": None, "until": day}):
-        with desk.refused("PR111"):
-            desk.call("payrail_api", "statement", **days)
-
-
 def test_a_merchant_without_money_has_had_none(desk: Desk) -> None:
     rows = desk.beside(0).call("payrail_api", "daily_balances", days=3)
     assert [(row["available"], row["held"], row["total"]) for row in rows] == [(0, 0, 0)] * 3

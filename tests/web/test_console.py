@@ -334,6 +334,25 @@ def test_a_credit_is_shown_before_it_is_made(asha: Operator, desk: Desk) -> None
     assert "statement 17" in asha.get("/ops/actions").text
 
 
+def test_a_credit_is_in_the_currency_that_was_chosen(
+    asha: Operator, desk: Desk, operator: Connection
+) -> None:
+    form = credit_form(asha) | {"amount": "1.234", "currency": "KWD"}
+    done = asha.post(at(desk, "credit"), form).location
+    assert "KWD 1.234 were credited" in asha.get(done).text
+    assert log(operator, desk)[0]["detail"] == {"amount": 1234, "currency": "KWD"}
+    assert desk.balance() == (10_000, 0)
+    page = asha.get(at(desk)).text
+    assert "Available ₹100.00" in page
+    assert "Available KWD 1.234" in page
+    assert "KWD 1.234" in asha.get("/ops/actions").text
+    assert "KWD 1.234" in asha.get("/ops").text
+    assert "KWD 1.234" in asha.get("/ops/merchants").text
+    for currency, amount in (("JPY", "1.5"), ("XXX", "1"), ("", "1")):
+        wrong = credit_form(asha) | {"amount": amount, "currency": currency, "reference": "r-2"}
+        assert asha.post(at(desk, "credit"), wrong).status == 422
+
+
 def test_one_reference_is_one_credit_and_one_row_of_the_log(
     asha: Operator, desk: Desk, operator: Connection
 ) -> None:
@@ -365,8 +384,9 @@ def test_who_repeats_an_old_credit_is_told_of_it(asha: Operator, desk: Desk) -> 
     again = asha.post(at(desk, "credit"), form).location
     assert "₹60.00 were credited" in asha.get(again).text
     for seq in ("1", "3", "99", "x", "9" * 30, "²"):  # 1 is another credit, 3 a hold
-        page = asha.get(f"{at(desk)}?{urlencode({'credited': seq})}")
-        assert ("were credited" in page.text) == (seq == "1")
+        for currency in ("INR", "USD", "x"):
+            page = asha.get(f"{at(desk)}?{urlencode({'credited': f'{currency}-{seq}'})}")
+            assert ("were credited" in page.text) == ((currency, seq) == ("INR", "1"))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 import secrets
@@ -27,10 +25,10 @@ from tests.desk import ask
 from tests.web.client import Client
 from tests.web.conftest import Connection, NewClient, Web, serving
 from tests.web.test_fuzz import FUZZ
-from tests.web.visitor import COOKIE, Page, Visitor
+from tests.web.visitor import Page, Visitor
 
 NOBODY = "019a2f4e-0000-7000-8000-000000000000"
-PAGES = ("/", "/payouts", "/payouts/new", "/ledger", "/bank-accounts")
+PAGES = ("/", "/payouts", "/payouts/new", "/ledger", "/statements", "/bank-accounts")
 EVIL = """<script>alert("1")</script>'"><img src=x onerror=alert(1)>&lt;{{7*7}}"""
 
 
@@ -506,9 +504,12 @@ def test_a_method_that_is_not_there_is_a_page(visitor: Visitor, pending: str) ->
         "/payouts?cursor=x",
         "/payouts?status=x",
         "/ledger?kind=x",
-        "/statement.csv",
-        "/statement.csv?since=2026-02-30&until=2026-03-01",
-        "/statement.csv?since=2026-03-01&until=2026-02-28",
+        "/statement",
+        "/statement?since=2026-02-30&until=2026-03-01",
+        "/statement?since=2026-03-01&until=2026-02-28",
+        "/statement?since=2026-03-01&until=2026-03-01&format=pdf",
+        "/statement?since=2026-03-01&until=2026-03-01&currency=XXX",
+        "/payouts.csv?status=x",
     ],
 )
 def test_a_bad_query_is_a_page(visitor: Visitor, path: str) -> None:
@@ -618,52 +619,6 @@ def test_pages_hold_every_ledger_entry_once(
     assert "₹9,960.00" in filtered.text  # available after the hold
     rows = [attrs for tag, attrs in filtered.elements if tag == "tr"]
     assert len(rows) == 1 + 2
-
-
-def sheet(visitor: Visitor, since: str = "0001-01-01", until: str = "9999-12-31") -> list[Any]:
-    """Download the ledger of some days."""
-    cookie = [("Cookie", f"{COOKIE}={visitor.cookie}")]
-    path = f"//statement.csv?since={since}&until={until}"
-    answer = visitor.client("GET", path, None, cookie)
-    assert (answer.status, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8")
-    assert f'filename="statement-{since}-{until}.csv"' in answer.headers["content-disposition"]
-    return [*csv.DictReader(io.StringIO(answer.body.decode()))]
-
-
-def test_a_statement_holds_every_movement_in_rupees(
-    visitor: Visitor, settle: Callable[[Client, str], None], operator: Connection
-) -> None:
-    payout = visitor.client.payout(4050, reference="rent")
-    settle(visitor.client, payout["id"])
-    operator.execute(
-        "SELECT count(*) FROM generate_series(1, 1100) n,"
-        " payrail.credit_merchant(%s, 1, 'INR', 'r' || n)",
-        [visitor.client.merchant_id],
-    )
-    lines = sheet(visitor)
-    assert [int(line["seq"]) for line in lines] == [*range(1, 1104)]
-    keys = ("kind", "reference", "payout_id", "amount", "change", "available", "held")
-    assert [[line[key] for key in keys] for line in lines[:4]] == [
-        ["credit", lines[0]["reference"], "", "10000.00", "10000.00", "10000.00", "0.00"],
-        ["hold", "rent", payout["id"], "40.50", "-40.50", "9959.50", "40.50"],
-        ["settle", "rent", payout["id"], "40.50", "0.00", "9959.50", "0.00"],
-        ["credit", "r1", "", "0.01", "0.01", "9959.51", "0.00"],
-    ]
-
-
-def test_a_statement_of_other_days_or_of_nobody_is_empty(
-    visitor: Visitor, new_client: NewClient
-) -> None:
-    visitor.client.payout(4000)
-    assert sheet(visitor, until="2020-01-01") == []
-    assert sheet(visitor, since="9999-12-31") == []
-    assert sheet(signed_in(new_client(balance=0))) == []
-
-
-@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)"])
-def test_a_statement_is_no_program(visitor: Visitor, formula: str) -> None:
-    visitor.client.payout(4000, reference=formula)
-    assert sheet(visitor)[-1]["reference"] == f"'{formula}"
 
 
 def test_the_overview_shows_what_there_is(

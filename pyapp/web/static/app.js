@@ -102,7 +102,10 @@ function listen() {
   source.onmessage = (event) => {
     since = event.lastEventId;
     const news = JSON.parse(event.data);
-    for (const place of document.querySelectorAll("[data-balance]")) place.textContent = news[place.dataset.balance];
+    for (const place of document.querySelectorAll("[data-balance]")) {
+      const balance = news.balances[place.dataset.currency];
+      if (balance) place.textContent = balance[place.dataset.balance];
+    }
     keepingFocus(() => news.payouts.forEach(showPayout));
     const told = new Set(news.payouts.map(({ id }) => id));
     const whole = document.querySelector("[data-whole]");
