@@ -177,12 +177,22 @@ def test_a_credit_is_new(desk: Desk) -> None:
         "merchant_id": desk.merchant_id,
         "event_seq": now(desk)[1],
         "entry_seq": now(desk)[2],
-        "available": OPENING + 500,
-        "held": 0,
+        "balances": [{"currency": "INR", "available": OPENING + 500, "held": 0}],
         "is_more": False,
         "payouts": row["payouts"],
     }
     assert ids(row) == []
+
+
+def test_a_credit_in_another_currency_is_new(desk: Desk) -> None:
+    seen = now(desk)
+    desk.credit(500, "in yen", "JPY")
+    (row,) = changes(seen)
+    assert row["balances"] == [
+        {"currency": "INR", "available": OPENING, "held": 0},
+        {"currency": "JPY", "available": 500, "held": 0},
+    ]
+    assert changes(now(desk)) == []
 
 
 def test_what_has_moved_is_new(desk: Desk) -> None:
@@ -194,7 +204,8 @@ def test_what_has_moved_is_new(desk: Desk) -> None:
     (row,) = changes(seen)
     assert ids(row) == [str(quiet), str(moved), str(made)]
     assert [one["status"] for one in row["payouts"]] == ["processing", "cancelled", "pending"]
-    assert (row["available"], row["held"]) == desk.balance()
+    (balance,) = row["balances"]
+    assert (balance["available"], balance["held"]) == desk.balance()
     assert changes(now(desk)) == []
 
 
