@@ -23,6 +23,7 @@ INVARIANTS = {
     "broken_replay",
     "changed_definitions",
     "held_mismatch",
+    "missing_books",
     "missing_events",
     "money_not_conserved",
     "negative_positions",

@@ -698,7 +698,8 @@ def test_a_page_hears_what_happened_since_it_was_rendered(visitor: Visitor) -> N
     with listening(visitor, rendered) as stream:
         seen, news = next(stream)
     assert [payout["id"] for payout in news["payouts"]] == made
-    assert (news["available"], news["held"], news["more"]) == ("₹9,997.00", "₹3.00", False)
+    assert news["balances"] == {"INR": {"available": "₹9,997.00", "held": "₹3.00"}}
+    assert not news["more"]
     assert seen == since(visitor)
 
 
@@ -707,7 +708,7 @@ def test_a_page_hears_what_happens(
 ) -> None:
     with listening(visitor, since(visitor)) as stream:
         credit(visitor.client, 500)
-        assert next(stream)[1]["available"] == "₹10,005.00"
+        assert next(stream)[1]["balances"]["INR"]["available"] == "₹10,005.00"
         payout_id = visitor.client.payout(100)["id"]
         _, news = next(stream)
         assert [payout["id"] for payout in news["payouts"]] == [payout_id]
