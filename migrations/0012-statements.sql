@@ -38,5 +38,15 @@ SELECT
 FROM ledger.entries e
 WHERE e.seq = 1;
 
+-- What the audit found, each time that it was run: the newest is what monitoring shows.
+CREATE TABLE merchant.audit_runs (
+    run_id uuid PRIMARY KEY DEFAULT uuidv7(),
+    checked_at timestamptz NOT NULL,
+    took interval NOT NULL,
+    actor text NOT NULL,
+    findings jsonb NOT NULL
+);
+
+DROP FUNCTION IF EXISTS payrail.credit_merchant(uuid, bigint, text, text);
 DROP FUNCTION IF EXISTS payrail.changes(uuid[], bigint[], bigint[]);
 DROP FUNCTION IF EXISTS payrail.statement(uuid, date, date, bigint, text);

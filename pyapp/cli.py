@@ -398,6 +398,7 @@ async def _credit(db: database.Pool, args: Arguments) -> Answer:
         amount=args.amount,
         currency=args.currency,
         reference=args.reference,
+        actor=_actor(),
     )
     made = _record(entry)
     return Answer(made, details(made, "amount", "reference", "available", "held", "created_at"))
@@ -758,7 +759,7 @@ def _password() -> str:
 
 
 async def _audit(db: database.Pool, _: Arguments) -> Answer:
-    findings = [_record(finding) for finding in await doors.audit_report(db)]
+    findings = [_record(finding) for finding in await doors.run_audit(db, actor=_actor())]
     broken = [finding for finding in findings if finding["violations"]]
     samples = "".join(
         f"\n{finding['invariant']}: {msgspec.json.encode(row).decode()}"
@@ -1029,7 +1030,7 @@ def _parser() -> _Parser:
     add("psql", _psql, "open psql; further arguments are psql's").add_argument(
         "--role", type=_role, default="payrail_operator", help="default: payrail_operator"
     )
-    audit = _door(_audit, "payrail_auditor", database.SNAPSHOT)
+    audit = _door(_audit, "payrail_auditor")
     _json(add("audit", audit, "check every invariant of the money; exit 1 if one is broken"))
     reconcile = _add(
         commands,

@@ -25,10 +25,6 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 Pool: TypeAlias = AsyncConnectionPool[AsyncConnection[TupleRow]]
 T = TypeVar("T")
 
-SNAPSHOT: Final = (  # options of a session in which a report of several statements sees one moment
-    "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
-)
-
 _TIMEOUT: Final = 3.0  # seconds; long enough for PostgreSQL to come back from a crash
 _AT_ONCE: Final = 4  # a merchant's; the API's pool has 16 connections, the worker's 8
 _running: Final[set[asyncio.Task[Any]]] = set()

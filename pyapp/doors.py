@@ -249,6 +249,30 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """How many rows broke one invariant when the audit was run last."""
+
+    checked_at: datetime
+    invariant: str
+    violations: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRun:
+    """What the audit found, when, and how long it took; `findings` as those of `Finding`."""
+
+    checked_at: datetime
+    took: timedelta
+    actor: str
+    findings: list[dict[str, Any]]
+
+    @property
+    def broken(self) -> list[dict[str, Any]]:
+        """The invariants that did not hold."""
+        return [finding for finding in self.findings if finding["violations"]]
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """What this database was made for: `demo` or `live`."""
 
@@ -1514,7 +1538,13 @@ async def return_payout(
 
 
 async def credit_merchant(
-    db: Pool, merchant_id: UUID, *, amount: int, currency: str, reference: str
+    db: Pool,
+    merchant_id: UUID,
+    *,
+    amount: int,
+    currency: str,
+    reference: str,
+    actor: str | None = None,
 ) -> Entry:
     """Add money to a merchant; the same reference again is the same entry."""
     return _one(
@@ -1526,6 +1556,7 @@ async def credit_merchant(
             p_amount=amount,
             p_currency=currency,
             p_reference=reference,
+            p_actor=actor,
         )
     )
 
@@ -1616,9 +1647,19 @@ async def revoke_api_key(db: Pool, merchant_id: UUID, api_key_id: UUID) -> ApiKe
     )
 
 
-async def audit_report(db: Pool) -> list[Finding]:
+async def audit_state(db: Pool) -> list[State]:
+    """Return how many rows broke each invariant when the audit was run last; none before that."""
+    return await _rows(db, State, "audit_state", "invariant")
+
+
+async def last_audit(db: Pool) -> AuditRun | None:
+    """Return what the audit found when it was run last."""
+    return _maybe(await call(db, _LAST_AUDIT, {}, class_row(AuditRun)))
+
+
+async def run_audit(db: Pool, *, actor: str | None = None) -> list[Finding]:
     """Check every invariant; all `violations` are 0 in a healthy system."""
-    return await _door(db, Finding, "audit_report")
+    return await _door(db, Finding, "run_audit", p_actor=actor)
 
 
 async def merchants(
@@ -1863,6 +1904,9 @@ async def actions(db: Pool, *, limit: int, after: UUID | None = None) -> list[Ac
 
 
 _LAST: Final = UUID(int=2**128 - 1)
+_LAST_AUDIT: Final = (
+    b"SELECT checked_at, took, actor, findings FROM payrail.audit_runs ORDER BY run_id DESC LIMIT 1"
+)
 _TOTALS: Final = (
     b"SELECT currency, count(*) AS merchants, sum(available) AS available, sum(held) AS held"
     b" FROM payrail.balances GROUP BY currency ORDER BY currency <> 'INR', currency"

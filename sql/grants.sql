@@ -105,7 +105,7 @@ TO payrail_api, payrail_operator, payrail_auditor;
 GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;
 
 -- monitoring
-GRANT SELECT ON payrail.rails, payrail.rail_calls TO payrail_api, payrail_operator, payrail_auditor;
+GRANT SELECT ON payrail.rails, payrail.rail_calls, payrail.audit_state TO payrail_api, payrail_operator, payrail_auditor;
 GRANT EXECUTE ON FUNCTION payrail.open_payouts, payrail.open_cases TO payrail_api, payrail_operator, payrail_auditor;
 
 -- the worker
@@ -164,7 +164,8 @@ GRANT SELECT ON
     payrail.files,
     payrail.file_items,
     payrail.operators,
-    payrail.operator_actions
+    payrail.operator_actions,
+    payrail.audit_runs
 TO payrail_operator, payrail_auditor;
 
 -- operators, through the console
@@ -198,4 +199,4 @@ GRANT EXECUTE ON FUNCTION
     ledger.entry_hash,
     payout.has_its_proof
 TO payrail_auditor;
-GRANT EXECUTE ON FUNCTION payrail.audit_report TO payrail_operator, payrail_auditor;
+GRANT EXECUTE ON FUNCTION payrail.audit_report, payrail.run_audit TO payrail_operator, payrail_auditor;

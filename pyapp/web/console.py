@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,21 +44,7 @@ _MINUTES: Final = 60  # of the chart
 _LATEST: Final = 10  # rows on a merchant's page
 _MOST: Final = 50  # payouts found, or in need of attention
 _AT_ONCE: Final = 2  # passwords compared; each takes 64 MiB and a tenth of a second of a processor
-_AUDIT: Final = f"{database.SNAPSHOT} -c statement_timeout=10min"  # it reads everything
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What the audit found, when, and how long it took."""
-
-    findings: list[doors.Finding]
-    at: datetime
-    seconds: float
-
-    @property
-    def broken(self) -> list[doors.Finding]:
-        """The invariants that do not hold."""
-        return [finding for finding in self.findings if finding.violations]
+_AUDIT: Final = "-c statement_timeout=10min"  # it reads everything
 
 
 @dataclass(slots=True)
@@ -69,7 +54,6 @@ class Office:
     db: Pool
     settings: Settings
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
-    audit: Audit | None = None
     auditing: asyncio.Task[None] | None = None
 
 
@@ -187,7 +171,7 @@ async def overview(visit: Visit) -> Response:
         rails=await doors.rails(visit.db),
         cases=sum(one.cases for one in await doors.open_cases(visit.db)),
         troubled=f"{_MOST} or more" if len(troubled) == _MOST else len(troubled),
-        audit=visit.office.audit,
+        audit=await doors.last_audit(visit.db),
         minutes=minutes,
         bars=shown.stack([(m.settled, m.failed, m.under_way) for m in minutes], 150),
         most=max((m.settled + m.failed + m.under_way for m in minutes), default=0),
@@ -374,24 +358,22 @@ def older(
 
 async def audit(visit: Visit) -> Response:
     """Show what the last audit found."""
-    return visit.page("ops-audit.html", audit=visit.office.audit)
+    return visit.page("ops-audit.html", audit=await doors.last_audit(visit.db))
 
 
 async def run_audit(visit: Visit) -> Response:
     """Check every invariant; whoever asks meanwhile waits for the same answer."""
     office = visit.office
     if office.auditing is None or office.auditing.done():
-        office.auditing = asyncio.create_task(_audit(office))
+        office.auditing = asyncio.create_task(_audit(office, visit.session.caller))
     await asyncio.shield(office.auditing)
     return RedirectResponse("/ops/audit", 303)
 
 
-async def _audit(office: Office) -> None:
-    started, at = time.perf_counter(), datetime.now(UTC)
+async def _audit(office: Office, actor: str) -> None:
     conninfo = office.settings.conninfo("payrail_operator", _AUDIT)
     async with database.open_pool(conninfo, name="payrail-console", max_size=1) as db:
-        findings = await doors.audit_report(db)
-    office.audit = Audit(findings, at, time.perf_counter() - started)
+        await doors.run_audit(db, actor=actor)
 
 
 # -------------------------------------------------------------------------------------- crediting

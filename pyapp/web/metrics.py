@@ -1,7 +1,8 @@
 """What Prometheus scrapes at `/metrics`: this process's requests, the work under way, the banks.
 
 Calls to banks are made by workers and counted in the database by the minute; the last whole minute
-is one read however old the books are, and the same in every process.
+is one read however old the books are, and the same in every process. The audit reads everything, so
+its last run counts: by `payrail audit`, or in the console.
 
 https://prometheus.io/docs/practices/naming/. No label names a merchant, an id or a path as typed.
 """
@@ -91,6 +92,15 @@ _TOOK: Final = Gauge(
     "Seconds that the attempts of the last whole minute took together",
     registry=_REGISTRY,
 )
+_VIOLATIONS: Final = Gauge(
+    "payrail_audit_violations",
+    "Rows that broke an invariant when the audit was run last",
+    labelnames=("invariant",),
+    registry=_REGISTRY,
+)
+_AUDITED: Final = Gauge(
+    "payrail_audit_timestamp_seconds", "When the audit was run last; 0 is never", registry=_REGISTRY
+)
 
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
@@ -123,5 +133,8 @@ async def show(request: Request) -> Response:
     _ATTEMPTS.labels("delivered").set(made.attempts - made.failed)
     _ATTEMPTS.labels("failed").set(made.failed)
     _TOOK.set(made.seconds)
+    for state in await doors.audit_state(db):
+        _VIOLATIONS.labels(state.invariant).set(state.violations)
+        _AUDITED.set(state.checked_at.timestamp())
     _READERS.set(request.app.state.hub.pages())
     return Response(generate_latest(_REGISTRY), media_type=_MEDIA)

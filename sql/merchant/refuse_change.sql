@@ -75,7 +75,8 @@ ALTER TABLE merchant.api_keys ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE merchant.api_keys ENABLE ALWAYS TRIGGER refuse_rewriting;
 ALTER TABLE merchant.api_keys ENABLE ALWAYS TRIGGER refuse_truncate;
 
--- Operators are never deleted, so that a name in the log stays one person's; what they did is never altered.
+-- Operators are never deleted, so that a name in the log stays one person's; what they did, and what the audit
+-- has found, is never altered.
 CREATE OR REPLACE TRIGGER refuse_change
 BEFORE DELETE ON merchant.operators
 FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
@@ -97,3 +98,14 @@ FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
 
 ALTER TABLE merchant.operator_actions ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE merchant.operator_actions ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE UPDATE OR DELETE ON merchant.audit_runs
+FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+BEFORE TRUNCATE ON merchant.audit_runs
+FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
+
+ALTER TABLE merchant.audit_runs ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE merchant.audit_runs ENABLE ALWAYS TRIGGER refuse_truncate;

@@ -12,33 +12,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_operator text;
-    v_is_repeated boolean;
 BEGIN
     PERFORM merchant.lock_merchant(p_merchant_id);
     SELECT s.* INTO v_operator FROM payrail.resume_operator_session(p_session_hash) s;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the session is over' USING ERRCODE = 'PR503';
     END IF;
-    v_is_repeated := EXISTS (
-        SELECT
-        FROM ledger.entries e
-        WHERE e.merchant_id = p_merchant_id AND e.kind = 'credit' AND e.reference = p_reference
-    );
-
     RETURN QUERY
     SELECT c.*
-    FROM payrail.credit_merchant(p_merchant_id, p_amount, p_currency, p_reference) c;
-
-    IF NOT v_is_repeated THEN
-        INSERT INTO merchant.operator_actions (actor, action, merchant_id, object, detail)
-        VALUES (
-            payrail.actor(v_operator),
-            'merchant_credited',
-            p_merchant_id,
-            p_reference,
-            jsonb_build_object('amount', p_amount, 'currency', p_currency)
-        );
-    END IF;
+    FROM payrail.credit_merchant(p_merchant_id, p_amount, p_currency, p_reference, v_operator) c;
 END
 $$;
 

@@ -1,9 +1,10 @@
--- Promises: money that arrived for a merchant is available, and an event says so, once per reference: repeated, the first entry again.
+-- Promises: money that arrived for a merchant is available, and an event and a row in the log of actions say so, once per
+-- reference: repeated, the first entry again.
 -- Lock: the merchant's.
 -- Raises: PR101, PR102, PR104, PR203 the reference was used for another sum, PR302 the balance would pass 10^18,
 -- PR401, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.credit_merchant(
-    p_merchant_id uuid, p_amount bigint, p_currency text, p_reference text
+    p_merchant_id uuid, p_amount bigint, p_currency text, p_reference text, p_actor text DEFAULT NULL
 )
 RETURNS SETOF payrail.ledger_entries
 LANGUAGE plpgsql
@@ -50,7 +51,15 @@ BEGIN
                 FROM payrail.ledger_entries e
                 WHERE e.merchant_id = p_merchant_id AND e.currency = v_entry.currency AND e.seq = v_entry.seq
             ),
-            payrail.actor(NULL)
+            payrail.actor(p_actor)
+        );
+        INSERT INTO merchant.operator_actions (actor, action, merchant_id, object, detail)
+        VALUES (
+            payrail.actor(p_actor),
+            'merchant_credited',
+            p_merchant_id,
+            p_reference,
+            jsonb_build_object('amount', p_amount, 'currency', p_currency)
         );
     ELSIF (v_entry.amount, v_entry.currency) <> (p_amount, p_currency) THEN
         RAISE EXCEPTION 'this reference was used for another sum'
@@ -67,4 +76,5 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.credit_merchant IS
-'Makes money that arrived for a merchant available, once per reference. p_amount in minor units, 1 to 10^15.';
+'Makes money that arrived for a merchant available, once per reference. p_amount in minor units, 1 to 10^15;
+p_actor is whoever does it, for the log.';

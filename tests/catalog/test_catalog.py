@@ -50,6 +50,7 @@ REFERENCE = {
     "merchant.operator_sessions",
     "merchant.operator_tries",
     "merchant.operator_actions",
+    "merchant.audit_runs",
 }
 
 # doors that are not about one merchant
@@ -68,6 +69,7 @@ ABOUT_ALL = {
     "due_batches",
     "create_merchant",
     "audit_report",
+    "run_audit",
     # banks: their word is about many merchants, who are locked in the order of their ids
     "declare_rail",
     "report_calls",

@@ -131,6 +131,41 @@ def test_at_most_five_samples_are_shown(rich: Desk) -> None:
     assert len(row["sample"]) == 5
 
 
+def test_each_run_is_kept_with_what_it_found(rich: Desk) -> None:
+    count = "SELECT count(*) AS count FROM payrail.audit_runs"
+    for role in ("payrail_auditor", "payrail_operator"):
+        before = rich.sql(role, count, [])[0]["count"]
+        found = rich.sql(role, "SELECT * FROM payrail.run_audit('asha')", [])
+        assert {row["invariant"]: row["violations"] for row in found} == dict.fromkeys(
+            INVARIANTS, 0
+        )
+        assert rich.sql(role, count, [])[0]["count"] == before + 1
+        (kept,) = rich.sql(
+            role, "SELECT * FROM payrail.audit_runs ORDER BY run_id DESC LIMIT 1", []
+        )
+        assert (kept["actor"], kept["findings"]) == (f"{role}:asha", found)
+        state = rich.sql("payrail_api", "SELECT * FROM payrail.audit_state", [])
+        assert {row["invariant"]: row["violations"] for row in state} == dict.fromkeys(
+            INVARIANTS, 0
+        )
+        assert {row["checked_at"] for row in state} == {kept["checked_at"]}
+
+
+@pytest.mark.parametrize("role", ["payrail_owner", "admin"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE merchant.audit_runs SET findings = '[]'",
+        "DELETE FROM merchant.audit_runs",
+        "TRUNCATE merchant.audit_runs",
+    ],
+)
+def test_what_the_audit_found_is_never_altered(rich: Desk, role: str, statement: str) -> None:
+    rich.sql("payrail_auditor", "SELECT payrail.run_audit()", [])
+    with rich.refused("PR501"):
+        rich.sql(role, statement, [])
+
+
 def test_all_invariants_see_the_same_moment(own_desk: Desk) -> None:
     """At REPEATABLE READ; a payout created meanwhile is not half there."""
     auditor = own_desk.connection("payrail_auditor")
@@ -434,7 +469,7 @@ DEFINITIONS: list[tuple[str, str]] = [
         "GRANT EXECUTE ON FUNCTION payrail.cancel_payout TO PUBLIC",
     ),
     (
-        "function payrail.credit_merchant(uuid,bigint,text,text)",
+        "function payrail.credit_merchant(uuid,bigint,text,text,text)",
         "GRANT EXECUTE ON FUNCTION payrail.credit_merchant TO payrail_api",
     ),
     ("function payrail.actor(text)", "DROP FUNCTION payrail.actor"),

@@ -97,8 +97,10 @@ def credit_form(asha: Operator, amount: str = "60", reference: str = "r-1") -> d
 
 
 def log(operator: Connection, desk: Desk) -> list[dict[str, Any]]:
+    """Return what was done for a merchant since its first money came."""
     return operator.execute(
-        "SELECT actor, action, object, detail FROM payrail.operator_actions WHERE merchant_id = %s",
+        "SELECT actor, action, object, detail FROM payrail.operator_actions"
+        " WHERE merchant_id = %s AND object <> 'opening'",
         [desk.merchant_id],
     ).fetchall()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 
 import psycopg
 from psycopg.rows import DictRow
@@ -105,6 +106,26 @@ def test_open_cases_are_counted_by_kind(client: Client, owner: Connection) -> No
     assert scrape(client)[name] <= before
 
 
+def test_what_breaks_an_invariant_is_counted_when_the_audit_is_run(
+    client: Client, owner: Connection, operator: Connection
+) -> None:
+    name = 'payrail_audit_violations{invariant="overdue_work"}'
+    operator.execute("SELECT payrail.run_audit('before')")
+    before = scrape(client)
+    payout_id = client.payout()["id"]
+    late = "UPDATE payout.payouts SET next_action_at = now() - %s WHERE payout_id = %s"
+    owner.execute(late, [timedelta(hours=1), payout_id])
+    try:
+        assert scrape(client)[name] == before[name]  # a scrape audits nothing
+        operator.execute("SELECT payrail.run_audit('after')")
+        found = scrape(client)
+        assert found[name] == before[name] + 1
+        times = [one["payrail_audit_timestamp_seconds"] for one in (before, found)]
+        assert 0 < times[0] < times[1]
+    finally:
+        owner.execute(late, [timedelta(0), payout_id])
+
+
 def test_it_is_what_prometheus_reads(client: Client) -> None:
     names = set(re.findall(r"^# TYPE (\w+)", client.get("//metrics").body.decode(), re.MULTILINE))
     assert {
@@ -117,6 +138,8 @@ def test_it_is_what_prometheus_reads(client: Client) -> None:
         "payrail_rail_failed_calls",
         "payrail_rail_breaker_open",
         "payrail_open_cases",
+        "payrail_audit_violations",
+        "payrail_audit_timestamp_seconds",
     } <= names
 
 
