@@ -7,9 +7,7 @@ CSV has amounts in the currency's own unit, everything else minor units.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -20,6 +18,7 @@ import msgspec
 from pyapp import doors
 from pyapp.database import Pool, turn
 from pyapp.money import plain
+from pyapp.sheets import sheet
 
 _PAYOUTS: Final = 500  # at a time
 _LINE: Final = ("amount", "change", "available", "held")
@@ -51,9 +50,9 @@ async def statement_csv(
     currency = statement.currency
     opening = (statement.opening_available, statement.opening_held)
     closing = (statement.closing_available, statement.closing_held)
-    yield _csv([_LINES, _position("opening", statement.opening_at, currency, opening)])
+    yield sheet([_LINES, _position("opening", statement.opening_at, currency, opening)])
     async for page in pages:
-        yield _csv(
+        yield sheet(
             [
                 (
                     *(getattr(line, name) for name in _LINES[:6]),
@@ -62,7 +61,7 @@ async def statement_csv(
                 for line in page
             ]
         )
-    yield _csv([_position("closing", statement.closing_at, currency, closing)])
+    yield sheet([_position("closing", statement.closing_at, currency, closing)])
 
 
 async def statement_json(
@@ -95,7 +94,7 @@ async def payouts_csv(
     db: Pool, merchant_id: UUID, filters: Mapping[str, object]
 ) -> AsyncIterator[str]:
     """Yield payouts as CSV, newest first; for `filters` see `doors.payouts`."""
-    yield _csv([PAYOUTS])
+    yield sheet([PAYOUTS])
     after: UUID | None = None
     while True:
         async with turn(merchant_id):
@@ -104,7 +103,7 @@ async def payouts_csv(
             )
         if not page:
             return
-        yield _csv([_payout(msgspec.json.decode(item.body)) for item in page])
+        yield sheet([_payout(msgspec.json.decode(item.body)) for item in page])
         after = page[-1].key
 
 
@@ -128,17 +127,3 @@ def _payout(payout: dict[str, Any]) -> list[object]:
         "metadata": msgspec.json.encode(payout["metadata"]).decode() if payout["metadata"] else "",
     }
     return [given[name] for name in PAYOUTS]
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows([_cell(value) for value in row] for row in rows)
-    return out.getvalue()
-
-
-def _cell(value: object) -> object:
-    """Return what a spreadsheet shows as it is: text that looks like a formula gets a quote.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    return f"'{value}" if isinstance(value, str) and value[:1] in {*"=+-@"} else value

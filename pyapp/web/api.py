@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from pyapp import doors, exports, iban, keys, uploads
 from pyapp.errors import FieldError, Problem
 from pyapp.uploads import Upload
-from pyapp.web import decode, sheets
+from pyapp.web import decode, files
 from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
@@ -89,12 +89,12 @@ async def balances(call: Call[BalancesQuery, Empty]) -> Response:
 
 async def get_statement(call: Call[StatementQuery, Empty]) -> Response:
     """Send the movements of some days, between two balances."""
-    return await sheets.statement(call.db, call.caller, call.query)
+    return await files.statement(call.db, call.caller, call.query)
 
 
 async def export_payouts(call: Call[PayoutFilters, Empty]) -> Response:
     """Send payouts as CSV."""
-    return sheets.payouts(call.db, call.caller.merchant_id, msgspec.structs.asdict(call.query))
+    return files.payouts(call.db, call.caller.merchant_id, msgspec.structs.asdict(call.query))
 
 
 async def list_ledger(call: Call[LedgerQuery, Empty]) -> Response:

@@ -22,7 +22,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from pyapp import doors, keys, money, reset
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
-from pyapp.web import decode, pages, session, sheets, shown, timeline
+from pyapp.web import decode, files, pages, session, shown, timeline
 from pyapp.web.live import Hub
 from pyapp.web.session import Session
 from pyapp.web.types import Currency, Kind, Page, StatementQuery, Status
@@ -289,7 +289,7 @@ async def statements(visit: Visit) -> Response:
 async def statement(visit: Visit) -> Response:
     """Send a statement: as a page that can be printed, or as a file."""
     query = decode.query(visit.request, StatementQuery)
-    return await sheets.statement(visit.db, visit.session.caller, query, as_file=True)
+    return await files.statement(visit.db, visit.session.caller, query, as_file=True)
 
 
 async def export(visit: Visit) -> Response:
@@ -302,7 +302,7 @@ async def export(visit: Visit) -> Response:
             visit.db, visit.merchant_id, limit=1, filters={**filters, "reference": typed}
         )
         filters["reference" if by_reference else "utr"] = typed
-    return sheets.payouts(visit.db, visit.merchant_id, filters)
+    return files.payouts(visit.db, visit.merchant_id, filters)
 
 
 async def live(visit: Visit) -> Response:
