@@ -29,6 +29,7 @@ TABLES: Final[tuple[LiteralString, ...]] = (
     "merchant.api_keys",
     "merchant.bank_accounts",
     "ledger.entries",
+    "ledger.books",
     "webhook.events",
     "payout.payouts",
     "payout.idempotency_keys",

@@ -22,16 +22,9 @@ from typing import Any, Final, TypeAlias
 
 from lxml import etree
 
+from pyapp.money import EXPONENTS
 from pyapp.rails.rail import Instruction
 
-# ISO 4217: digits of the minor unit; a currency that isn't here can't be sent.
-EXPONENTS: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("INR", "EUR", "USD", "GBP", "CHF", "SGD", "AED", "AUD", "CAD", "NZD"), 2),
-    **dict.fromkeys(("BDT", "CNY", "HKD", "LKR", "MYR", "NPR", "PHP", "QAR", "SAR", "THB"), 2),
-    **dict.fromkeys(("CZK", "DKK", "HUF", "NOK", "PLN", "RON", "SEK", "ZAR", "BRL", "MXN"), 2),
-    **dict.fromkeys(("JPY", "KRW", "VND"), 0),
-    **dict.fromkeys(("KWD", "BHD", "OMR"), 3),
-}
 # ISO 20022 external status reason codes that are a final no, and what PayRail calls them. Every
 # other one, such as DUPL or AM05 (duplicates: the first may be executed) or NARR (prose), leaves
 # the outcome unknown.

@@ -353,6 +353,7 @@ TAMPERINGS: list[tuple[str, str]] = [
             f" advanced_at = now() - interval '301 s' WHERE {MINE}"
         ),
     ),
+    ("missing_books", f"DELETE FROM ledger.books WHERE {MINE}"),
     # what a state must show
     ("unproven_status", f"UPDATE payout.payouts SET failure_code = 'odd' WHERE {FAILED}"),
     ("unproven_status", f"UPDATE payout.payouts SET utr = NULL WHERE {SETTLED}"),

@@ -70,14 +70,6 @@ def test_a_book_is_never_closed(desk: Desk, role: str, statement: str) -> None:
         desk.sql(role, statement)
 
 
-def test_a_book_that_is_missing_is_found(own_desk: Desk) -> None:
-    own_desk.credit(5, "in dollars", "USD")
-    own_desk.sql("admin", "ALTER TABLE ledger.books DISABLE TRIGGER ALL", [])
-    own_desk.sql("admin", "DELETE FROM ledger.books WHERE currency = 'USD'", [])
-    own_desk.sql("admin", "ALTER TABLE ledger.books ENABLE ALWAYS TRIGGER refuse_change", [])
-    assert "missing_books" in own_desk.violations()
-
-
 def test_an_account_is_paid_in_the_currency_that_was_asked_for(desk: Desk) -> None:
     desk.credit(500, "in dinars", "KWD")
     payout_id = desk.create("k", 500, currency="KWD", bank_account_id=ACCOUNT).payout_id
