@@ -66,6 +66,5 @@ def read(text: str, currency: str) -> int | None:
 def _form(currency: str, digits: int) -> re.Pattern[str]:
     name = "|".join((_SYMBOLS.get(currency, currency), currency))
     part = rf"(?:\.([0-9]{{1,{digits}}}))?" if digits else "()"
-    return re.compile(
-        rf"(?:{name})?\s*([0-9]{{1,16}}|[0-9]{{1,3}}(?:,[0-9]{{2,3}}){{0,6}},[0-9]{{3}}){part}"
-    )
+    whole = r"[0-9]{1,16}|[0-9]{1,3}(?:,[0-9]{2,3}){0,6},[0-9]{3}"
+    return re.compile(rf"(?:{name})?\s*({whole}){part}")

@@ -56,7 +56,7 @@ def test_signing_in_and_out(office: Windows, desk: Desk) -> None:
 
 def test_a_merchant_is_credited_once(office: Windows, desk: Desk) -> None:
     page = entered(office, desk, f"/ops/merchants/{desk.merchant_id}")
-    page.get_by_label("Amount in rupees").fill("1,250.50")
+    page.get_by_label("Amount").fill("1,250.50")
     page.get_by_label("Reference").fill("statement 17, line 4")
     page.get_by_role("button", name="Check and confirm").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Credit ₹1,250.50?")
@@ -126,7 +126,7 @@ def test_a_bank_that_sends_markup_sends_text(office: Windows, desk: Desk) -> Non
 def test_the_console_works_without_javascript(office: Windows, desk: Desk) -> None:
     path = f"/ops/merchants/{desk.merchant_id}"
     page = entered(office, desk, path, java_script_enabled=False)
-    page.get_by_label("Amount in rupees").fill("60")
+    page.get_by_label("Amount").fill("60")
     page.get_by_label("Reference").fill("r-1")
     page.get_by_role("button", name="Check and confirm").click()
     page.get_by_role("button", name="Credit ₹60.00").click()
@@ -162,7 +162,7 @@ def visit(page: Page, desk: Desk) -> Iterator[str]:
         yield path
     for amount, reference in (("x", "y"), ("1", LONG)):
         page.goto(merchant)
-        page.get_by_label("Amount in rupees").fill(amount)
+        page.get_by_label("Amount").fill(amount)
         page.get_by_label("Reference").fill(reference)
         page.get_by_role("button", name="Check and confirm").click()
         page.locator("#amount-error, .narrow").first.wait_for()

@@ -77,6 +77,7 @@ def paths(desk: Desk) -> list[str]:
     lists = ["/payouts", "/payouts?status=settled&q=no", "/ledger", "/bank-accounts"]
     lists += ["/batches", *(f"/batches/{one['batch_id']}" for one in desk.table("batches"))]
     lists += ["/batches/new"]
+    lists += ["/statements", "/statement?since=2020-01-01&until=2999-12-31&format=html"]
     lists += ["/keys", *(f"/keys/{key['api_key_id']}" for key in desk.table("api_keys"))]
     forms = ["/payouts/new", "/bank-accounts/new", "/sign-in"]
     return ["/", *lists, *forms, "/payouts/nope", *payouts]
@@ -90,7 +91,7 @@ def visit(page: Page, desk: Desk) -> Iterator[str]:
             page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
         yield path
     page.goto("/payouts/new")
-    page.get_by_label("Amount in rupees").fill("x")
+    page.get_by_label("Amount").fill("x")
     page.get_by_role("button", name="Request payout").click()
     page.locator("#amount-error").wait_for()
     yield "refused"
@@ -166,7 +167,7 @@ def light(page: Page, of: str) -> float:
 
 def test_the_pages_work_without_javascript(windows: Windows, desk: Desk) -> None:
     page = windows.open(desk, java_script_enabled=False).signed_in("/payouts/new")
-    page.get_by_label("Amount in rupees").fill("60")
+    page.get_by_label("Amount").fill("60")
     page.get_by_role("button", name="Request payout").click()
     page.get_by_text("₹60.00 Pending").wait_for()
     page.get_by_role("button", name="Cancel payout").click()

@@ -13,7 +13,7 @@ SUBMIT = "form => setTimeout(() => form.requestSubmit(form.querySelector('button
 
 
 def fill(page: Page, amount: str, reference: str = "") -> None:
-    page.get_by_label("Amount in rupees").fill(amount)
+    page.get_by_label("Amount").fill(amount)
     page.get_by_label("Reference").fill(reference)
 
 

@@ -80,7 +80,12 @@ def test_a_currency_has_its_own_digits(amount: int, currency: str, text: str) ->
         ("60.", None),
         (".5", None),
         ("1.234", None),
+        ("1,00,000", 10_000_000),
         ("1,2", None),
+        ("60,00", None),  # sixty, as it is written elsewhere
+        ("1,25", None),
+        ("1,25,50", None),
+        ("1,250,00", None),
         ("1e3", None),
         ("-1", None),
         ("0", None),
