@@ -16,7 +16,7 @@ from psycopg.errors import LockNotAvailable
 from pyapp import doors, log
 from pyapp.database import Pool, turn
 
-CHUNK: Final = 100  # lines of a best-effort batch: so long are others of its merchant kept waiting
+CHUNK: Final = 200  # lines of a best-effort batch: so long are others of its merchant kept waiting
 PLACES: Final = 4  # batches that are advanced at a time
 OPTIONS: Final = "-c statement_timeout=60s"  # an all-or-nothing batch is one statement
 _PATIENCE: Final = 1.0  # seconds after which what went wrong is tried again
