@@ -40,6 +40,10 @@ class PayoutRequest:
     bank_account_id: str
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
+    scheduled_at: datetime | None = None
+    queue_if_low_balance: bool = False
+    narration: str | None = None
+    retry_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,9 +293,17 @@ async def authenticate(db: Pool, key_hash: bytes) -> Caller | None:
 
 
 async def create_payout(
-    db: Pool, merchant_id: UUID, request: PayoutRequest, *, actor: str | None = None
+    db: Pool,
+    merchant_id: UUID,
+    request: PayoutRequest,
+    *,
+    owner: str | None = None,
+    actor: str | None = None,
 ) -> Reply:
-    """Reserve the money and create a payout, or return what its key was answered before."""
+    """Reserve the money and create a payout, or return what its key was answered before.
+
+    `owner` is the person who asks, who can not approve it.
+    """
     return _one(
         await _door(
             db,
@@ -304,13 +316,23 @@ async def create_payout(
             p_bank_account_id=request.bank_account_id,
             p_reference=request.reference,
             p_metadata=_json(request.metadata),
+            p_scheduled_at=request.scheduled_at,
+            p_queue_if_low_balance=request.queue_if_low_balance,
+            p_narration=request.narration,
+            p_retry_of=request.retry_of,
+            p_owner=owner,
             p_actor=actor,
         )
     )
 
 
 async def create_payouts(
-    db: Pool, merchant_id: UUID, requests: Sequence[PayoutRequest], *, actor: str | None = None
+    db: Pool,
+    merchant_id: UUID,
+    requests: Sequence[PayoutRequest],
+    *,
+    owner: str | None = None,
+    actor: str | None = None,
 ) -> list[Reply]:
     """Create a batch under one lock; one reply per request, in order."""
     return await _door(
@@ -319,6 +341,7 @@ async def create_payouts(
         "create_payouts",
         p_merchant_id=merchant_id,
         p_requests=_composites(requests),
+        p_owner=owner,
         p_actor=actor,
     )
 
@@ -394,6 +417,61 @@ async def archive_bank_account(db: Pool, merchant_id: UUID, bank_account_id: str
     )
 
 
+async def approve_payout(
+    db: Pool,
+    merchant_id: UUID,
+    payout_id: UUID,
+    approver: str,
+    *,
+    reason: str | None = None,
+    actor: str | None = None,
+) -> str:
+    """Approve a payout that awaits it, as this person; return its JSON."""
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.payout_json(door)",
+            "approve_payout",
+            p_merchant_id=merchant_id,
+            p_payout_id=payout_id,
+            p_approver=approver,
+            p_reason=reason,
+            p_actor=actor,
+        )
+    )
+
+
+async def reject_payout(
+    db: Pool,
+    merchant_id: UUID,
+    payout_id: UUID,
+    approver: str,
+    reason: str,
+    *,
+    actor: str | None = None,
+) -> str:
+    """Reject a payout that awaits approval, as this person; return its JSON."""
+    return _one(
+        await _values(
+            db,
+            str,
+            "payrail.payout_json(door)",
+            "reject_payout",
+            p_merchant_id=merchant_id,
+            p_payout_id=payout_id,
+            p_approver=approver,
+            p_reason=reason,
+            p_actor=actor,
+        )
+    )
+
+
+async def rules(db: Pool, merchant_id: UUID) -> list[Item[str]]:
+    """Return a merchant's rules by currency, and how much of them is used."""
+    return await _page(db, _RULES, merchant_id, 1000, None, {})
+
+
 async def me(db: Pool, merchant_id: UUID) -> str | None:
     """Return the merchant's profile with its balances as JSON."""
     return _maybe(await _values(db, str, "door", "me_json", p_merchant_id=merchant_id))
@@ -411,13 +489,15 @@ async def payouts(
     limit: int,
     after: UUID | None = None,
     filters: Mapping[str, object] | None = None,
+    detailed: bool = False,
 ) -> list[Item[UUID]]:
-    """Return payouts, newest first, from the one behind `after` on.
+    """Return payouts, newest first, from the one behind `after` on; `detailed`: with their history.
 
     `filters`: status (a list), created_after (inclusive), created_before (exclusive), amount_min,
     amount_max, currency, reference, utr, bank_account_id, batch_id; None is no filter.
     """
-    return await _page(db, _PAYOUTS, merchant_id, limit, after, filters or {})
+    view = _PAYOUT if detailed else _PAYOUTS
+    return await _page(db, view, merchant_id, limit, after, filters or {})
 
 
 async def ledger_entries(
@@ -906,6 +986,7 @@ async def create_batch(
     *,
     mode: str,
     name: str | None = None,
+    owner: str | None = None,
     actor: str | None = None,
 ) -> Reply:
     """Leave up to 10,000 requests to the worker, or return what the key was answered before."""
@@ -919,6 +1000,7 @@ async def create_batch(
             p_requests=_composites(requests),
             p_mode=mode,
             p_name=name,
+            p_owner=owner,
             p_actor=actor,
         )
     )
@@ -1245,6 +1327,25 @@ async def due_merchants(
     """Return merchants that have payouts to send or to ask about, at one of these banks."""
     named = None if rails is None else list(rails)
     return await _values(db, UUID, "door", "due_merchants", p_limit=limit, p_rails=named)
+
+
+async def waiting_merchants(db: Pool, limit: int = 1000) -> list[UUID]:
+    """Return merchants of whom something is due that needs no bank."""
+    return await _values(db, UUID, "door", "waiting_merchants", p_limit=limit)
+
+
+async def advance_payouts(
+    db: Pool, merchant_id: UUID, *, limit: int = 100, actor: str | None = None
+) -> int:
+    """Do what is due of a merchant and needs no bank; return how many payouts were due."""
+    return _one(
+        await _values(
+            *(db, int, "door", "advance_payouts"),
+            p_merchant_id=merchant_id,
+            p_limit=limit,
+            p_actor=actor,
+        )
+    )
 
 
 async def claim_payouts(
@@ -2356,6 +2457,7 @@ class _View:
 
 
 _PAYOUTS: Final = _View("payouts", "payout_id", "payout_json")
+_RULES: Final = _View("rules", "currency", "rules_json", newest_first=False)
 _PAYOUT: Final = _View("payouts", "payout_id", "payout_detail_json")
 _LEDGER: Final = _View("ledger_entries", "seq", "ledger_entry_json")
 _API_KEYS: Final = _View("api_keys", "api_key_id", "api_key_json")

@@ -37,6 +37,7 @@ _COLUMNS: Final = [  # the amount is in rupees, and each key of the metadata is 
     name for name in BatchLine.__struct_fields__ if name not in {"amount_paise", "metadata"}
 ]
 _RESULTS: Final = [field.name for field in fields(doors.BatchLine)]
+_FLAG: Final = "queue_if_low_balance"
 _NEEDED: Final = ("amount", "bank_account_id")
 _AMOUNT: Final = "write the amount in the currency's own unit, such as 1250.50"
 
@@ -206,6 +207,9 @@ def _row(columns: Sequence[str], row: Sequence[str]) -> object:
         for name, cell in cells.items()
         if cell and name.startswith(_METADATA)
     }
+    flag = found.get(_FLAG, "").lower()
+    if flag in {"true", "false"}:
+        found[_FLAG] = flag == "true"
     return {**found, "amount": amount, **({"metadata": metadata} if metadata else {})}
 
 

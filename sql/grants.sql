@@ -25,7 +25,8 @@ GRANT EXECUTE ON FUNCTION
     payrail.api_key_json,
     payrail.me_json,
     payrail.batch_json,
-    payrail.batch_line_json
+    payrail.batch_line_json,
+    payrail.rules_json
 TO payrail_api, payrail_operator, payrail_auditor;
 
 GRANT SELECT ON
@@ -38,6 +39,8 @@ GRANT SELECT ON
     payrail.ledger_lines,
     payrail.payouts,
     payrail.payout_history,
+    payrail.approvals,
+    payrail.rules,
     payrail.attempts,
     payrail.evidence,
     payrail.failure_codes,
@@ -55,10 +58,12 @@ GRANT EXECUTE ON FUNCTION
     payrail.authenticate,
     payrail.create_payout,
     payrail.create_payouts,
-    payrail.cancel_payout
+    payrail.cancel_payout,
+    payrail.approve_payout,
+    payrail.reject_payout
 TO payrail_api;
 
--- merchants' keys, by those that manage keys
+-- merchants' keys, by those that manage keys, and batches
 GRANT EXECUTE ON FUNCTION
     payrail.create_api_key_by_key,
     payrail.roll_api_key_by_key,
@@ -113,6 +118,8 @@ GRANT EXECUTE ON FUNCTION
     payrail.due_merchants,
     payrail.due_batches,
     payrail.advance_batch,
+    payrail.waiting_merchants,
+    payrail.advance_payouts,
     payrail.declare_rail,
     payrail.report_calls,
     payrail.claim_payouts,
@@ -145,6 +152,10 @@ GRANT EXECUTE ON FUNCTION
     payrail.create_payout,
     payrail.create_payouts,
     payrail.cancel_payout,
+    payrail.approve_payout,
+    payrail.reject_payout,
+    payrail.set_rules,
+    payrail.advance_payouts,
     payrail.settle_payout,
     payrail.settle_payouts,
     payrail.fail_payout,

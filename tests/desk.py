@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, LiteralString, Self
 from uuid import UUID
 
@@ -36,9 +37,14 @@ TABLES: Final[tuple[LiteralString, ...]] = (
     "payout.batches",
     "payout.batch_lines",
     "payout.batch_answers",
+    "payout.approvals",
+    "payout.usage",
+    "merchant.rules",
     "rail.evidence",
 )
 STATUSES: Final = ("pending", "processing", "settled", "failed", "cancelled", "returned")
+# and those of payouts that wait, or have ended, without a bank
+OWN_STATUSES: Final = ("awaiting_approval", "scheduled", "queued", "rejected", "expired")
 
 _ROWS: Final = " UNION ALL ".join(
     f"SELECT '{table}', to_jsonb(t)::text FROM {table} t WHERE t.merchant_id = %(merchant_id)s"
@@ -120,7 +126,7 @@ class Desk:
         return ask(self.connection("payrail_api"), self.merchant_id, key, amount, **fields)
 
     def create_batch(self, *requests: Sequence[object]) -> list[Answer]:
-        """Create payouts in one call; a request is (key, amount, currency, account, ref, meta)."""
+        """Create payouts in one call; a request is (key, amount, currency, account, …)."""
         array, parameters = _composites("payout_request", requests)
         rows = self.sql(
             "payrail_api",
@@ -175,7 +181,35 @@ class Desk:
         (row,) = self.call("payrail_api", "cancel_payout", payout_id=payout_id, **arguments)
         return row
 
+    def approve(self, payout_id: UUID, approver: object = "asha", **more: object) -> DictRow:
+        (row,) = self.call(
+            "payrail_api", "approve_payout", payout_id=payout_id, approver=approver, **more
+        )
+        return row
+
+    def reject(
+        self,
+        payout_id: UUID,
+        approver: object = "asha",
+        reason: object = "not ours",
+        **more: object,
+    ) -> DictRow:
+        (row,) = self.call(
+            "payrail_api",
+            "reject_payout",
+            payout_id=payout_id,
+            approver=approver,
+            reason=reason,
+            **more,
+        )
+        return row
+
     # -------------------------------------------------------------------------------- workers
+
+    def go_on(self, **arguments: object) -> int:
+        """Do what is due and needs no bank; return how many payouts were due."""
+        (row,) = self.call("payrail_worker", "advance_payouts", **arguments)
+        return int(row["advance_payouts"])
 
     def claim(self, **arguments: object) -> list[DictRow]:
         return self.call("payrail_worker", "claim_payouts", **arguments)
@@ -245,6 +279,10 @@ class Desk:
             "credit_merchant", amount=amount, reference=reference, currency=currency
         )
 
+    def rule(self, **rules: object) -> DictRow:
+        """Set all rules for INR; without any, there are none."""
+        return self._operate("set_rules", **rules)
+
     def _operate(self, door: str, **arguments: object) -> DictRow:
         (row,) = self.call("payrail_operator", door, **arguments)
         return row
@@ -253,6 +291,8 @@ class Desk:
 
     def payout(self, status: str = "pending", amount: int = 1000) -> UUID:
         """Return a new payout, brought to `status` through the doors."""
+        if status in OWN_STATUSES:
+            return self._waiting(status, amount)
         payout_id = self.create(f"payout-{next(self._numbers)}", amount).payout_id
         if status in {"processing", "settled", "failed", "returned"}:
             assert payout_id in {row["payout_id"] for row in self.claim(limit=1000)}
@@ -264,6 +304,29 @@ class Desk:
             self.cancel(payout_id)
         if status == "returned":
             self.give_back(payout_id)
+        return payout_id
+
+    def _waiting(self, status: str, amount: int) -> UUID:
+        key = f"payout-{next(self._numbers)}"
+        if status == "scheduled":
+            return self.create(key, amount, scheduled_at=in_an_hour()).payout_id
+        if status in {"queued", "expired"}:
+            if not any(row["status"] == "queued" for row in self.table("payouts")):
+                self.create(f"{key}-first", 10**15, queue_if_low_balance=True)
+            payout_id = self.create(key, amount, queue_if_low_balance=True).payout_id
+        else:
+            self.rule(approve_from=1)
+            payout_id = self.create(key, amount).payout_id
+            self.rule()
+        if status == "rejected":
+            self.reject(payout_id)
+        if status == "expired":
+            self.sql(  # as payrail.advance_payouts does, in a month
+                "payrail_owner",
+                "UPDATE payout.payouts SET status = 'expired', next_action_at = NULL"
+                " WHERE merchant_id = %s AND payout_id = %s",
+                [self.merchant_id, payout_id],
+            )
         return payout_id
 
     def see(self, payout_id: UUID) -> DictRow:
@@ -314,6 +377,10 @@ class Desk:
         assert caught.value.diag.sqlstate in states, caught.value
 
 
+def in_an_hour() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
+
+
 def ask(
     connection: psycopg.Connection[DictRow],
     merchant_id: UUID,
@@ -351,6 +418,8 @@ def detail(error: psycopg.Error) -> dict[str, Any]:
 
 
 def _composites(kind: str, items: Sequence[Sequence[object]]) -> tuple[str, list[object]]:
+    if kind == "payout_request":  # NULL for the fields that are left out
+        items = [[*item, *[None] * (10 - len(item))] for item in items]
     rows = ", ".join(f"ROW({', '.join(['%s'] * len(item))})::payrail.{kind}" for item in items)
     values = [Jsonb(v) if isinstance(v, Mapping) else v for item in items for v in item]
     return f"ARRAY[{rows}]::payrail.{kind}[]", values

@@ -10,12 +10,13 @@ import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import Final
+from uuid import UUID
 
 import psycopg
 from procrastinate import App
 
-from pyapp import log
-from pyapp.database import Pool, open_pool
+from pyapp import doors, log
+from pyapp.database import Pool, open_pool, turn
 from pyapp.jobs import batches
 from pyapp.jobs.batches import Batches
 from pyapp.jobs.deliver import Deliverer
@@ -75,6 +76,7 @@ async def work(settings: Settings) -> None:
             stopping.wait(),
             deliver(deliverer),
             sweep_batches(lists),
+            advance(db, actor, stopping),
             *(sweep(each) for each in dispatchers),
         )
         log.event("worker stopping")
@@ -159,3 +161,25 @@ async def sweep_batches(lists: Batches) -> None:
             log.event("database away", level=logging.WARNING, error=repr(exc))
         with suppress(TimeoutError):
             await asyncio.wait_for(lists.stopping.wait(), SWEEP)
+
+
+async def advance(db: Pool, actor: str, stopping: asyncio.Event) -> None:
+    """Do every second what is due and needs no bank: schedules, and what has waited too long."""
+    while not stopping.is_set():
+        try:
+            for merchant_id in await doors.waiting_merchants(db):
+                await _advance(db, merchant_id, actor, stopping)
+        except psycopg.Error as exc:
+            log.event("database away", level=logging.WARNING, error=repr(exc))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), SWEEP)
+
+
+async def _advance(db: Pool, merchant_id: UUID, actor: str, stopping: asyncio.Event) -> None:
+    due = True
+    try:
+        while due and not stopping.is_set():
+            async with turn(merchant_id):
+                due = await doors.advance_payouts(db, merchant_id, actor=actor) > 0
+    except psycopg.Error as exc:  # one merchant's trouble is not the others'
+        log.failure("payouts not advanced", exc, merchant_id=merchant_id)

@@ -23,7 +23,9 @@ from pyapp.web import decode, files
 from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
+    AllRules,
     ApiKey,
+    ApprovePayout,
     Balances,
     BalancesQuery,
     BankAccount,
@@ -45,6 +47,7 @@ from pyapp.web.types import (
     Events,
     LedgerEntry,
     LedgerQuery,
+    ListedPayout,
     Listing,
     Me,
     NewApiKey,
@@ -54,6 +57,7 @@ from pyapp.web.types import (
     PayoutDetail,
     PayoutFilters,
     PayoutQuery,
+    RejectPayout,
     Replayed,
     ReplayEvents,
     RollApiKey,
@@ -117,6 +121,7 @@ async def list_payouts(call: Call[PayoutQuery, Empty]) -> Response:
         limit=call.query.limit + 1,
         after=decode.read_cursor(call.query.cursor, UUID),
         filters=_filters(call.query),
+        detailed=call.query.expand is not None,
     )
     return _page(call, payouts)
 
@@ -126,7 +131,11 @@ async def create_payout(call: Call[Empty, CreatePayout]) -> Response:
     request = decode.payout_request(call.body, call.idempotency_key)
     try:
         reply = await doors.create_payout(
-            call.db, call.caller.merchant_id, request, actor=call.caller.key_prefix
+            call.db,
+            call.caller.merchant_id,
+            request,
+            owner=call.caller.owner,
+            actor=call.caller.key_prefix,
         )
     except LockNotAvailable:
         raise Problem("idempotency_key_in_flight") from None
@@ -137,6 +146,38 @@ async def get_payout(call: Call[Empty, Empty]) -> Response:
     """Show one payout with its history."""
     body = await doors.payout(call.db, call.caller.merchant_id, _payout_id(call.request))
     return _json(_found(body, "payout_not_found"))
+
+
+async def approve_payout(call: Call[Empty, ApprovePayout]) -> Response:
+    """Approve a payout as the key's owner."""
+    body = await doors.approve_payout(
+        call.db,
+        call.caller.merchant_id,
+        _payout_id(call.request),
+        call.caller.owner or call.caller.key_prefix,
+        reason=call.body.reason,
+        actor=call.caller.key_prefix,
+    )
+    return _json(body)
+
+
+async def reject_payout(call: Call[Empty, RejectPayout]) -> Response:
+    """Reject a payout as the key's owner."""
+    body = await doors.reject_payout(
+        call.db,
+        call.caller.merchant_id,
+        _payout_id(call.request),
+        call.caller.owner or call.caller.key_prefix,
+        call.body.reason,
+        actor=call.caller.key_prefix,
+    )
+    return _json(body)
+
+
+async def list_rules(call: Call[Empty, Empty]) -> Response:
+    """List the merchant's rules."""
+    found = await doors.rules(call.db, call.caller.merchant_id)
+    return _json(f'{{"data":[{",".join(rules.body for rules in found)}]}}')
 
 
 async def cancel_payout(call: Call[Empty, CancelPayout]) -> Response:
@@ -195,6 +236,7 @@ async def create_batch(call: Call[BatchQuery, Upload]) -> Response:
             requests,
             mode=call.query.mode,
             name=call.query.name,
+            owner=call.caller.owner,
             actor=call.caller.key_prefix,
         )
     except LockNotAvailable:
@@ -509,7 +551,7 @@ def _filters(query: Page | PayoutQuery) -> dict[str, object]:
     return {
         name: value
         for name, value in msgspec.structs.asdict(query).items()
-        if name not in Page.__struct_fields__
+        if name not in {*Page.__struct_fields__, "expand"}
     }
 
 
@@ -553,6 +595,8 @@ _OF_A_LINE: Final = (
     "bank_account_invalid",
     "reference_invalid",
     "metadata_invalid",
+    "narration_invalid",
+    "scheduled_at_invalid",
 )
 
 ROUTES: Final[tuple[Route[Any, Any], ...]] = (
@@ -617,7 +661,7 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         handler=list_payouts,
         query=PayoutQuery,
         body=Empty,
-        response=Listing[Payout],
+        response=Listing[ListedPayout],
     ),
     Route(
         method="POST",
@@ -637,7 +681,12 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
             "idempotency_key_reused",
             *_OF_A_LINE,
         ),
-        rejections=("insufficient_funds", "bank_account_not_found"),
+        rejections=(
+            "insufficient_funds",
+            "bank_account_not_found",
+            "limit_exceeded",
+            "retry_of_invalid",
+        ),
     ),
     Route(
         method="GET",
@@ -660,6 +709,44 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         body=CancelPayout,
         response=Payout,
         errors=("payout_not_found", "illegal_transition", "argument_invalid"),
+    ),
+    Route(
+        method="POST",
+        path="/payouts/{payout_id}/approve/",
+        scope="payouts:approve",
+        summary="Approve a payout that awaits it, as the key's owner, who did not ask for it",
+        handler=approve_payout,
+        query=Empty,
+        body=ApprovePayout,
+        response=Payout,
+        errors=(
+            "payout_not_found",
+            "illegal_transition",
+            "approval_expired",
+            "approver_is_creator",
+            "argument_invalid",
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/payouts/{payout_id}/reject/",
+        scope="payouts:approve",
+        summary="Reject a payout that awaits approval, as the key's owner",
+        handler=reject_payout,
+        query=Empty,
+        body=RejectPayout,
+        response=Payout,
+        errors=("payout_not_found", "illegal_transition", "approval_expired", "argument_invalid"),
+    ),
+    Route(
+        method="GET",
+        path="/rules/",
+        scope="read",
+        summary="What has to be approved and how much may be paid, by currency",
+        handler=list_rules,
+        query=Empty,
+        body=Empty,
+        response=AllRules,
     ),
     Route(
         method="GET",

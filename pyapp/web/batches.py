@@ -97,6 +97,7 @@ async def create_batch(visit: Visit) -> Response:
             upload.whole(),
             mode=visit.form.get("mode", ""),
             name=visit.form.get("name", "").strip() or None,
+            owner=visit.session.caller.owner,
             actor=visit.session.caller.key_prefix,
         )
     except LockNotAvailable:

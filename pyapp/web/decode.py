@@ -247,6 +247,10 @@ def payout_request(body: CreatePayout, idempotency_key: str | None) -> PayoutReq
         bank_account_id=body.bank_account_id,
         reference=body.reference,
         metadata=body.metadata,
+        scheduled_at=body.scheduled_at,
+        queue_if_low_balance=body.queue_if_low_balance,
+        narration=body.narration,
+        retry_of=body.retry_of,
     )
 
 

@@ -15,7 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pyapp.errors import CATALOG, Problem, ProblemDocument
 from pyapp.web.route import PREFIX, Route
 from pyapp.web.types import (
+    AllRules,
     ApiKey,
+    ApprovePayout,
     Balances,
     BankAccount,
     Batch,
@@ -32,11 +34,13 @@ from pyapp.web.types import (
     Event,
     Events,
     LedgerEntry,
+    ListedPayout,
     Me,
     NewApiKey,
     NewWebhookEndpoint,
     Payout,
     PayoutDetail,
+    RejectPayout,
     Replayed,
     ReplayEvents,
     RollApiKey,
@@ -124,6 +128,28 @@ _PAYOUT: Final[dict[str, Any]] = {
     "updated_at": "2026-01-31T12:00:00.000000Z",
     "settled_at": None,
     "returned_at": None,
+    "scheduled_at": None,
+    "expires_at": None,
+    "queue_if_low_balance": False,
+    "approvals_required": 0,
+    "narration": "Invoice 17",
+    "retry_of": None,
+}
+_RULES: Final[dict[str, Any]] = {
+    "currency": "INR",
+    "approve_from": 10_000_000,
+    "second_approval_from": 100_000_000,
+    "approval_expires_after_seconds": 604_800,
+    "queue_expires_after_seconds": 2_592_000,
+    "payout_limit": None,
+    "daily_limit": 500_000_000,
+    "account_daily_limit": None,
+    "hourly_payouts": 1000,
+    "over_limit": "approve",
+    "time_zone": "Asia/Kolkata",
+    "used_today": 6000,
+    "payouts_this_hour": 1,
+    "set_at": "2026-01-31T12:00:00.000000Z",
 }
 _API_KEY: Final[dict[str, Any]] = {
     "id": "019a2f4e-6c1b-7d3e-9f00-2b7c5d1e8a91",
@@ -169,8 +195,13 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
         "ifsc": "HDFC0000001",
     },
     Payout: _PAYOUT,
+    ListedPayout: _PAYOUT,
+    ApprovePayout: {"reason": "checked the invoice"},
+    RejectPayout: {"reason": "not our invoice"},
+    AllRules: {"data": [_RULES]},
     PayoutDetail: _PAYOUT
     | {
+        "approvals": [],
         "history": [
             {
                 "seq": 1,
@@ -180,7 +211,7 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
                 "reason": None,
                 "at": "2026-01-31T12:00:00.000000Z",
             }
-        ]
+        ],
     },
     CreateWebhookEndpoint: {"url": "https://shop.example/webhooks", "event_types": ["payout.*"]},
     UpdateWebhookEndpoint: {"enabled": False},

@@ -197,7 +197,28 @@ EventNumber = Annotated[
     int, Meta(ge=1, le=10**15, examples=[17], extra={"code": "webhook_endpoint_invalid"})
 ]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
-Status = Literal["pending", "processing", "settled", "failed", "cancelled", "returned"]
+Status = Literal[
+    "awaiting_approval",
+    "scheduled",
+    "queued",
+    "pending",
+    "processing",
+    "settled",
+    "failed",
+    "cancelled",
+    "rejected",
+    "expired",
+    "returned",
+]
+Narration = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9][A-Za-z0-9 ]{0,29}$",
+        description="For the beneficiary: at most 30 letters, digits and spaces",
+        examples=["Invoice 17"],
+        extra={"code": "narration_invalid"},
+    ),
+]
 Mode = Literal["best_effort", "all_or_nothing"]
 BatchStatus = Literal["pending", "processing", "completed", "rejected", "cancelled"]
 Outcome = Literal["accepted", "rejected"]
@@ -229,6 +250,39 @@ class CreatePayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     bank_account_id: BankAccountId
     reference: Reference | None = None
     metadata: Metadata | None = None
+    scheduled_at: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description="When to pay, up to 366 days from now; at once if not given",
+                extra={"code": "scheduled_at_invalid"},
+            ),
+        ]
+        | None
+    ) = None
+    queue_if_low_balance: Annotated[
+        bool, Meta(description="Wait for money instead of being refused")
+    ] = False
+    narration: Narration | None = None
+    retry_of: (
+        Annotated[
+            UUID, Meta(description="The payout, ended without paying, that this one makes up for")
+        ]
+        | None
+    ) = None
+
+
+class ApprovePayout(Struct, frozen=True, forbid_unknown_fields=True):
+    """A note, kept with the approval."""
+
+    reason: Reason | None = None
+
+
+class RejectPayout(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; kept with the rejection."""
+
+    reason: Reason
 
 
 class CancelPayout(Struct, frozen=True, forbid_unknown_fields=True):
@@ -379,6 +433,12 @@ class PayoutQuery(PayoutFilters, frozen=True, kw_only=True):
 
     limit: Limit = 25
     cursor: Cursor | None = None
+    expand: (
+        Annotated[
+            list[Literal["history"]], Meta(description="history: each with all that happened to it")
+        ]
+        | None
+    ) = None
 
 
 class LedgerQuery(Page, frozen=True, kw_only=True):
@@ -464,6 +524,50 @@ class Payout(Struct, frozen=True, kw_only=True):
     updated_at: Time
     settled_at: Time | None
     returned_at: Time | None
+    scheduled_at: Annotated[Time | None, Meta(description="When it is, or was, to be paid")]
+    expires_at: Annotated[Time | None, Meta(description="Until when it waits in this status")]
+    queue_if_low_balance: bool
+    approvals_required: Annotated[int, Meta(description="How many people have to approve it")]
+    narration: str | None
+    retry_of: UUID | None
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """One person's decision about a payout."""
+
+    approver: str
+    decision: Literal["approved", "rejected"]
+    reason: str | None
+    at: Time
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What has to be approved in one currency, and how much may be paid; null is no rule."""
+
+    currency: Currency
+    approve_from: Annotated[int | None, Meta(description="From this amount on, one approval")]
+    second_approval_from: Annotated[
+        int | None, Meta(description="From this amount on, two people's")
+    ]
+    approval_expires_after_seconds: int
+    queue_expires_after_seconds: int
+    payout_limit: Annotated[int | None, Meta(description="Of one payout")]
+    daily_limit: int | None
+    account_daily_limit: Annotated[int | None, Meta(description="Of a day to one bank account")]
+    hourly_payouts: Annotated[int | None, Meta(description="How many in an hour")]
+    over_limit: Annotated[
+        Literal["reject", "approve"], Meta(description="Refused, or to be approved")
+    ]
+    time_zone: Annotated[str, Meta(description="Where days begin", examples=["Asia/Kolkata"])]
+    used_today: Minor
+    payouts_this_hour: int
+    set_at: Time
+
+
+class AllRules(Struct, frozen=True, kw_only=True):
+    """The rules of every currency that has any."""
+
+    data: list[Rules]
 
 
 class Change(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -478,9 +582,17 @@ class Change(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class PayoutDetail(Payout, frozen=True, kw_only=True):
-    """A payout with all that happened to it, oldest first."""
+    """A payout with who approved it and all that happened to it, oldest first."""
 
+    approvals: list[Approval]
     history: list[Change]
+
+
+class ListedPayout(Payout, frozen=True, kw_only=True):
+    """A payout of a list; with `expand=history` it has what a payout alone has."""
+
+    approvals: list[Approval] | UnsetType = UNSET
+    history: list[Change] | UnsetType = UNSET
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -133,6 +133,6 @@ BEGIN ATOMIC
     UNION ALL
     SELECT
         'failure code ' || f.code,
-        concat_ws(' ', f.fault, f.retryable)
+        concat_ws(' ', f.fault, f.retryable, f.by_bank)
     FROM payout.failure_codes f;
 END;

@@ -11,7 +11,7 @@ LEFT JOIN (
         p.currency,
         sum(p.amount) AS amount
     FROM payout.payouts p
-    WHERE p.status IN ('pending', 'processing')
+    WHERE p.held_at IS NOT NULL AND p.status IN ('awaiting_approval', 'pending', 'processing')
     GROUP BY p.merchant_id, p.currency
 ) o ON b.merchant_id = o.merchant_id AND b.currency = o.currency
 WHERE b.held <> coalesce(o.amount, 0);

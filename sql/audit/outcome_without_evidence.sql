@@ -6,6 +6,8 @@ SELECT
 FROM payout.payouts p
 WHERE
     p.status IN ('settled', 'failed', 'returned')
+    -- what was never held has never been to a bank
+    AND p.held_at IS NOT NULL
     AND NOT EXISTS (
         SELECT
         FROM rail.evidence e

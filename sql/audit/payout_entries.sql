@@ -19,14 +19,20 @@ FULL JOIN (
     GROUP BY l.merchant_id, l.payout_id
 ) e ON p.merchant_id = e.merchant_id AND p.payout_id = e.payout_id
 WHERE
-    e.kinds IS DISTINCT FROM CASE p.status
+    p.payout_id IS NULL
+    OR (p.held_at IS NULL) <> (e.kinds IS NULL)
+    OR p.held_at IS NULL AND p.status NOT IN ('awaiting_approval', 'scheduled', 'queued', 'failed', 'cancelled', 'rejected', 'expired')
+    OR e.kinds <> CASE p.status
+        WHEN 'awaiting_approval' THEN ARRAY['hold']
         WHEN 'pending' THEN ARRAY['hold']
         WHEN 'processing' THEN ARRAY['hold']
         WHEN 'settled' THEN ARRAY['hold', 'settle']
-        WHEN 'failed' THEN ARRAY['hold', 'release']
-        WHEN 'cancelled' THEN ARRAY['hold', 'release']
         WHEN 'returned' THEN ARRAY['hold', 'settle', 'return']
+        WHEN 'scheduled' THEN ARRAY[]::text[]
+        WHEN 'queued' THEN ARRAY[]::text[]
+        ELSE ARRAY['hold', 'release']
     END
-    OR (e.min_amount, e.max_amount, e.min_currency, e.max_currency) IS DISTINCT FROM (p.amount, p.amount, p.currency, p.currency);
+    OR e.kinds IS NOT NULL
+    AND (e.min_amount, e.max_amount, e.min_currency, e.max_currency) IS DISTINCT FROM (p.amount, p.amount, p.currency, p.currency);
 
 COMMENT ON VIEW audit.payout_entries IS 'Each payout''s ledger entries are exactly what its status implies, in its amount and currency.';

@@ -1,12 +1,15 @@
 -- The state machine. Promises: a payout changes state only along an edge of payout.transitions, and each change
 -- writes, in the same transaction, the ledger entry of that edge and one event, which is also its line in the history. What was
--- asked for never changes, and a state's proof is written with the state or not at all.
+-- asked for never changes, and a state's proof is written with the state or not at all. What was never held is not released, and
+-- what is to be approved before its time is not held.
 -- Lock: expects the merchant's.
 -- Raises: PR201 no such edge, PR502 the writer is not a door or rewrites what is fixed, PR904 a state without its proof.
 CREATE OR REPLACE FUNCTION payout.apply_transition()
 RETURNS trigger
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    v_ledger_kind text;
 BEGIN
     IF current_user <> 'payrail_owner' THEN
         RAISE EXCEPTION 'payouts are changed by the doors only'
@@ -14,9 +17,9 @@ BEGIN
     END IF;
 
     IF TG_OP = 'UPDATE' THEN
-        IF (NEW.merchant_id, NEW.payout_id, NEW.amount, NEW.currency, NEW.bank_account_id, NEW.reference, NEW.metadata, NEW.created_at)
+        IF (NEW.merchant_id, NEW.payout_id, NEW.amount, NEW.currency, NEW.bank_account_id, NEW.reference, NEW.metadata, NEW.created_at, NEW.created_by, NEW.scheduled_at, NEW.queue_if_low_balance, NEW.narration, NEW.retry_of)
             IS DISTINCT FROM
-            (OLD.merchant_id, OLD.payout_id, OLD.amount, OLD.currency, OLD.bank_account_id, OLD.reference, OLD.metadata, OLD.created_at)
+            (OLD.merchant_id, OLD.payout_id, OLD.amount, OLD.currency, OLD.bank_account_id, OLD.reference, OLD.metadata, OLD.created_at, OLD.created_by, OLD.scheduled_at, OLD.queue_if_low_balance, OLD.narration, OLD.retry_of)
         THEN
             RAISE EXCEPTION 'what a payout was asked to do never changes' USING ERRCODE = 'PR502';
         END IF;
@@ -28,7 +31,12 @@ BEGIN
         NEW.created_at := coalesce(OLD.created_at, NEW.updated_at);
 
         WITH edge AS (
-            SELECT t.ledger_kind
+            SELECT
+                CASE
+                    WHEN t.ledger_kind = 'hold' AND OLD.status IS NULL AND NEW.status <> 'pending' AND NEW.scheduled_at IS NOT NULL THEN NULL
+                    WHEN t.ledger_kind = 'release' AND OLD.held_at IS NULL THEN NULL
+                    ELSE t.ledger_kind
+                END AS ledger_kind
             FROM payout.transitions t
             WHERE t.from_status = coalesce(OLD.status, 'new') AND t.to_status = NEW.status
         ),
@@ -52,22 +60,28 @@ BEGIN
             NEW.status,
             NEW.actor,
             NEW.reason
-        FROM edge t;
+        FROM edge t
+        RETURNING (SELECT t.ledger_kind FROM edge t) INTO v_ledger_kind;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the payout can not go from its status to the one asked for'
                 USING ERRCODE = 'PR201', DETAIL = json_build_object(
                     'field', 'status', 'payout_id', NEW.payout_id, 'current_status', OLD.status, 'requested_status', NEW.status
                 );
         END IF;
-    ELSIF (NEW.version, NEW.updated_at, NEW.actor, NEW.reason, NEW.utr, NEW.settled_at, NEW.failure_code, NEW.failure_reason, NEW.return_code, NEW.returned_at)
+        NEW.held_at := CASE v_ledger_kind WHEN 'hold' THEN NEW.updated_at ELSE OLD.held_at END;
+        IF v_ledger_kind = 'release' THEN
+            PERFORM payout.give_back_usage(NEW.merchant_id, NEW.currency, NEW.bank_account_id, NEW.amount, NEW.held_at);
+        END IF;
+    ELSIF (NEW.version, NEW.updated_at, NEW.actor, NEW.reason, NEW.utr, NEW.settled_at, NEW.failure_code, NEW.failure_reason, NEW.return_code, NEW.returned_at, NEW.held_at, NEW.approvals_required, NEW.expires_at)
         IS DISTINCT FROM
-        (OLD.version, OLD.updated_at, OLD.actor, OLD.reason, OLD.utr, OLD.settled_at, OLD.failure_code, OLD.failure_reason, OLD.return_code, OLD.returned_at)
+        (OLD.version, OLD.updated_at, OLD.actor, OLD.reason, OLD.utr, OLD.settled_at, OLD.failure_code, OLD.failure_reason, OLD.return_code, OLD.returned_at, OLD.held_at, OLD.approvals_required, OLD.expires_at)
     THEN
         RAISE EXCEPTION 'the proof of a state is written with the state' USING ERRCODE = 'PR502';
     END IF;
 
     IF NOT payout.has_its_proof(
-        NEW.status, NEW.next_action_at, NEW.send_before, NEW.settled_at, NEW.utr, NEW.failure_code, NEW.returned_at, NEW.return_code
+        NEW.status, NEW.next_action_at, NEW.send_before, NEW.settled_at, NEW.utr, NEW.failure_code, NEW.returned_at, NEW.return_code,
+        NEW.held_at, NEW.scheduled_at, NEW.expires_at
     ) THEN
         RAISE EXCEPTION 'the payout lacks what its status must be able to show, or shows what it may not'
             USING ERRCODE = 'PR904', DETAIL = json_build_object('field', 'status', 'payout_id', NEW.payout_id, 'status', NEW.status);
@@ -75,7 +89,11 @@ BEGIN
 
     -- an IF of its own: a foreign key would cost every new payout more than all this function's other checks
     IF NEW.failure_code IS NOT NULL THEN
-        IF NOT EXISTS (SELECT FROM payout.failure_codes f WHERE f.code = NEW.failure_code) THEN
+        IF NOT EXISTS (
+            SELECT
+            FROM payout.failure_codes f
+            WHERE f.code = NEW.failure_code AND f.by_bank = (NEW.held_at IS NOT NULL)
+        ) THEN
             RAISE EXCEPTION 'only a listed final no fails a payout'
                 USING ERRCODE = 'PR904', DETAIL = json_build_object('field', 'failure_code', 'payout_id', NEW.payout_id);
         END IF;

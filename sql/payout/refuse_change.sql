@@ -1,4 +1,4 @@
--- Payouts are never deleted, and the stored answers never altered.
+-- Payouts are never deleted, and the stored answers and the approvals never altered.
 -- Raises: PR501 (merchant.refuse_change).
 CREATE OR REPLACE TRIGGER refuse_change
 BEFORE DELETE ON payout.payouts
@@ -33,11 +33,11 @@ FOR EACH ROW
 WHEN (
     old.completed_at IS NOT NULL OR new.accepted < old.accepted OR new.rejected < old.rejected
     OR (
-        new.merchant_id, new.batch_id, new.idempotency_key, new.fingerprint, new.mode, new.name, new.lines, new.totals, new.actor,
-        new.created_at, new.answer::text
+        new.merchant_id, new.batch_id, new.idempotency_key, new.fingerprint, new.mode, new.name, new.lines, new.totals, new.owner,
+        new.actor, new.created_at, new.answer::text
     ) IS DISTINCT FROM (
-        old.merchant_id, old.batch_id, old.idempotency_key, old.fingerprint, old.mode, old.name, old.lines, old.totals, old.actor,
-        old.created_at, old.answer::text
+        old.merchant_id, old.batch_id, old.idempotency_key, old.fingerprint, old.mode, old.name, old.lines, old.totals, old.owner,
+        old.actor, old.created_at, old.answer::text
     )
 )
 EXECUTE FUNCTION merchant.refuse_change();
@@ -71,3 +71,13 @@ FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
 
 ALTER TABLE payout.batch_answers ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE payout.batch_answers ENABLE ALWAYS TRIGGER refuse_truncate;
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE UPDATE OR DELETE ON payout.approvals
+FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+BEFORE TRUNCATE ON payout.approvals
+FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
+
+ALTER TABLE payout.approvals ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE payout.approvals ENABLE ALWAYS TRIGGER refuse_truncate;

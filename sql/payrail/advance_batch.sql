@@ -50,7 +50,9 @@ BEGIN
                 count(*) FILTER (WHERE a.status = 201),
                 count(*) FILTER (WHERE a.status <> 201)
             INTO v_answers, v_accepted, v_rejected
-            FROM payrail.create_payouts(p_merchant_id, v_requests, v_batch.actor) WITH ORDINALITY a;
+            FROM payrail.create_payouts(
+                p_merchant_id => p_merchant_id, p_requests => v_requests, p_owner => v_batch.owner, p_actor => v_batch.actor
+            ) WITH ORDINALITY a;
             v_is_refused := v_is_whole AND v_rejected > 0;
             IF v_is_refused THEN
                 RAISE EXCEPTION 'a line of an all-or-nothing batch is refused'

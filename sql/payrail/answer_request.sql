@@ -1,9 +1,12 @@
 -- Promises: one answer to one request. A payout is accepted only if its amount is available in the statement that reads
--- the balance after the lock, and then the money is held at once. The first answer to an idempotency key is stored and
--- given again word for word; a rejection is stored too, so that a retry can't turn into a surprise payment later. An
--- invalid request is answered and not stored.
+-- the balance after the lock, and then the money is held at once; or it is scheduled for later, or may wait in the queue for
+-- money, and nothing is held. What the merchant's rules say is to be approved waits for that first. The first answer to an
+-- idempotency key is stored and given again word for word; a rejection is stored too, so that a retry can't turn into a surprise
+-- payment later. An invalid request is answered and not stored. p_owner: the person who asks, who can not approve it.
 -- Lock: expects the merchant's.
-CREATE OR REPLACE FUNCTION payrail.answer_request(p_merchant_id uuid, p_request payrail.payout_request, p_now timestamptz, p_actor text)
+CREATE OR REPLACE FUNCTION payrail.answer_request(
+    p_merchant_id uuid, p_request payrail.payout_request, p_now timestamptz, p_owner text, p_actor text
+)
 RETURNS payrail.answer
 LANGUAGE plpgsql
 AS $$
@@ -15,26 +18,37 @@ DECLARE
     v_known_fingerprint bytea;
     v_available bigint;
     v_has_account boolean;
+    v_has_rules boolean;
+    v_rules merchant.rules;
+    v_over text;
+    v_approvals smallint := 0;
+    v_next_status text := 'pending';
+    v_expires_at timestamptz;
     v_payout payrail.payouts;
 BEGIN
     SELECT
         payout.request_problem(
-            p_request.idempotency_key, p_request.amount, p_request.bank_account_id, p_request.reference, p_request.metadata
+            p_request.idempotency_key, p_request.amount, p_request.bank_account_id, p_request.reference, p_request.metadata,
+            p_request.narration
         ),
         payout.request_fingerprint(
-            p_request.amount, p_request.currency, p_request.bank_account_id, p_request.reference, p_request.metadata
+            p_request.amount, p_request.currency, p_request.bank_account_id, p_request.reference, p_request.metadata,
+            p_request.scheduled_at, p_request.queue_if_low_balance, p_request.narration, p_request.retry_of
         ),
         k.status,
         k.body,
         k.fingerprint,
         e.available,
-        a.bank_account_id IS NOT NULL
-    INTO v_problem, v_fingerprint, v_status, v_body, v_known_fingerprint, v_available, v_has_account
+        a.bank_account_id IS NOT NULL,
+        r.merchant_id IS NOT NULL
+    INTO v_problem, v_fingerprint, v_status, v_body, v_known_fingerprint, v_available, v_has_account, v_has_rules
     FROM (SELECT) one
     LEFT JOIN payout.idempotency_keys k
         ON k.merchant_id = p_merchant_id AND k.idempotency_key = p_request.idempotency_key
     LEFT JOIN merchant.bank_accounts a
         ON a.merchant_id = p_merchant_id AND a.bank_account_id = p_request.bank_account_id AND a.archived_at IS NULL
+    LEFT JOIN merchant.rules r
+        ON r.merchant_id = p_merchant_id AND r.currency = p_request.currency
     LEFT JOIN LATERAL (
         SELECT l.available
         FROM ledger.entries l
@@ -65,9 +79,47 @@ BEGIN
         END IF;
     END IF;
 
+    -- what is too late is no answer for ever: the same key may ask for another time
+    IF p_request.scheduled_at IS NOT NULL THEN
+        IF NOT (p_request.scheduled_at > p_now AND p_request.scheduled_at <= p_now + INTERVAL '366 days') THEN
+            RETURN ROW(422, payrail.problem('scheduled_at_invalid'), FALSE)::payrail.answer;
+        END IF;
+        v_next_status := 'scheduled';
+    ELSIF v_available < p_request.amount OR (
+        p_request.queue_if_low_balance AND payout.has_queue(p_merchant_id, p_request.currency)
+    ) THEN
+        v_next_status := CASE WHEN p_request.queue_if_low_balance THEN 'queued' END;
+    END IF;
+
+    IF v_has_rules THEN
+        SELECT u.* INTO v_rules
+        FROM merchant.rules u
+        WHERE u.merchant_id = p_merchant_id AND u.currency = p_request.currency;
+        v_approvals := payout.approvals_needed(v_rules, p_request.amount);
+        -- a limit by the day or hour counts when the money is held, the limit of one payout also before
+        IF v_next_status = 'pending' OR p_request.amount > v_rules.payout_limit THEN
+            v_over := payout.limit_problem(p_merchant_id, v_rules, p_request.bank_account_id, p_request.amount, p_now);
+        END IF;
+        IF v_over IS NOT NULL AND v_rules.over_limit = 'approve' THEN
+            v_approvals := greatest(v_approvals, 1);
+            v_over := NULL;
+        END IF;
+        IF v_approvals > 0 AND v_next_status IN ('pending', 'scheduled') THEN
+            v_next_status := 'awaiting_approval';
+        END IF;
+    END IF;
+    IF v_next_status IN ('awaiting_approval', 'queued') THEN
+        v_expires_at := p_now + CASE v_next_status
+            WHEN 'queued' THEN coalesce(v_rules.queue_expires_after, INTERVAL '30 days')
+            ELSE v_rules.approval_expires_after
+        END;
+    END IF;
+
     IF NOT v_has_account THEN
         v_body := payrail.problem('bank_account_not_found');
-    ELSIF v_available < p_request.amount THEN
+    ELSIF p_request.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, p_request.retry_of) IS NOT NULL THEN
+        v_body := payrail.problem('retry_of_invalid', payout.retry_problem(p_merchant_id, p_request.retry_of));
+    ELSIF v_next_status IS NULL THEN
         v_body := payrail.problem(
             'insufficient_funds',
             format(
@@ -75,13 +127,21 @@ BEGIN
                 v_available, p_request.amount, p_request.currency
             )
         );
+    ELSIF v_over IS NOT NULL THEN
+        v_body := payrail.problem('limit_exceeded', v_over);
     ELSE
         INSERT INTO payout.payouts (
-            merchant_id, payout_id, status, amount, currency, bank_account_id, reference, metadata, next_action_at, actor
+            merchant_id, payout_id, status, amount, currency, bank_account_id, reference, metadata, next_action_at, actor,
+            scheduled_at, expires_at, approvals_required, queue_if_low_balance, narration, retry_of, created_by
         ) VALUES (
-            p_merchant_id, uuidv7(), 'pending', p_request.amount, p_request.currency, p_request.bank_account_id,
-            p_request.reference, p_request.metadata, p_now, payrail.actor(p_actor)
+            p_merchant_id, uuidv7(), v_next_status, p_request.amount, p_request.currency, p_request.bank_account_id,
+            p_request.reference, p_request.metadata, coalesce(v_expires_at, p_request.scheduled_at, p_now), payrail.actor(p_actor),
+            p_request.scheduled_at, v_expires_at, v_approvals, coalesce(p_request.queue_if_low_balance, FALSE),
+            p_request.narration, p_request.retry_of, coalesce(p_owner, payrail.actor(p_actor))
         ) RETURNING * INTO v_payout;
+        IF v_has_rules THEN
+            PERFORM payout.count_usage(p_merchant_id, v_rules, v_payout.bank_account_id, v_payout.amount, v_payout.held_at);
+        END IF;
         v_status := 201;
         v_body := payrail.payout_json(v_payout);
     END IF;

@@ -1,5 +1,5 @@
 -- Promises: what payrail.create_payouts would say to these requests as things are now, without making any: only the lines that would
--- make no new payout are returned. Nothing is locked, so it may be different a moment later.
+-- make no new payout are returned. Nothing is locked, so it may be different a moment later; and the merchant's limits are not looked at.
 CREATE OR REPLACE FUNCTION payrail.check_payouts(p_merchant_id uuid, p_requests payrail.payout_request[])
 RETURNS TABLE (line integer, replayed boolean, code text, detail text)
 LANGUAGE plpgsql
@@ -11,24 +11,34 @@ DECLARE
     v_row record;
     v_currency text;
     v_left bigint;
+    v_now timestamptz := clock_timestamp();
 BEGIN
     FOR v_row IN
         SELECT
             r.line,
             r.amount,
             r.currency,
+            r.scheduled_at,
+            r.queue_if_low_balance,
             coalesce(
-                payout.request_problem(coalesce(r.idempotency_key, 'to-be-made'), r.amount, r.bank_account_id, r.reference, r.metadata),
+                payout.request_problem(
+                    coalesce(r.idempotency_key, 'to-be-made'), r.amount, r.bank_account_id, r.reference, r.metadata, r.narration
+                ),
                 CASE
                     WHEN
                         r.times > 1 AND r.idempotency_key IS NOT NULL
                         OR k.fingerprint
-                        <> payout.request_fingerprint(r.amount, r.currency, r.bank_account_id, r.reference, r.metadata)
+                        <> payout.request_fingerprint(
+                            r.amount, r.currency, r.bank_account_id, r.reference, r.metadata, r.scheduled_at,
+                            r.queue_if_low_balance, r.narration, r.retry_of
+                        )
                         THEN 'idempotency_key_reused'
                     WHEN k.status <> 201 THEN k.body ->> 'code'
                     WHEN k.status = 201 THEN NULL
                     WHEN c.currency IS NULL THEN 'currency_unknown'
+                    WHEN NOT (r.scheduled_at > v_now AND r.scheduled_at <= v_now + INTERVAL '366 days') THEN 'scheduled_at_invalid'
                     WHEN a.bank_account_id IS NULL THEN 'bank_account_not_found'
+                    WHEN r.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, r.retry_of) IS NOT NULL THEN 'retry_of_invalid'
                 END
             ) AS problem,
             k.status IS NOT NULL AS is_known
@@ -57,6 +67,8 @@ BEGIN
                 WHERE b.merchant_id = p_merchant_id AND b.currency = v_row.currency;
                 v_left := coalesce(v_left, 0);
             END IF;
+            -- what waits takes nothing now
+            CONTINUE WHEN v_row.scheduled_at IS NOT NULL OR (v_row.queue_if_low_balance AND v_row.amount > v_left);
             IF v_row.amount <= v_left THEN
                 v_left := v_left - v_row.amount;
                 CONTINUE;

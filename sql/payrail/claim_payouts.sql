@@ -85,7 +85,12 @@ BEGIN
         FROM payout.payouts d
         INNER JOIN merchant.bank_accounts b ON b.merchant_id = p_merchant_id AND d.bank_account_id = b.bank_account_id
         INNER JOIN rail.rails r ON b.rail = r.rail
-        WHERE d.merchant_id = p_merchant_id AND d.next_action_at <= v_now AND (p_rails IS NULL OR b.rail = ANY (p_rails))
+        WHERE
+            d.merchant_id = p_merchant_id
+            AND d.next_action_at <= v_now
+            -- payrail.advance_payouts has those
+            AND d.status NOT IN ('awaiting_approval', 'scheduled', 'queued')
+            AND (p_rails IS NULL OR b.rail = ANY (p_rails))
         ORDER BY d.next_action_at
         LIMIT p_limit
     ),

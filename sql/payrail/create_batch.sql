@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION payrail.create_batch(
     p_requests payrail.payout_request[],
     p_mode text DEFAULT 'best_effort',
     p_name text DEFAULT NULL,
+    p_owner text DEFAULT NULL,
     p_actor text DEFAULT NULL
 )
 RETURNS payrail.answer
@@ -65,7 +66,7 @@ BEGIN
             r.line,
             coalesce(
                 payout.request_problem(
-                    coalesce(r.idempotency_key, 'made-below'), r.amount, r.bank_account_id, r.reference, r.metadata
+                    coalesce(r.idempotency_key, 'made-below'), r.amount, r.bank_account_id, r.reference, r.metadata, r.narration
                 ),
                 -- a second line with a key would be no second payout
                 CASE WHEN r.idempotency_key IS NOT NULL AND r.times > 1 THEN 'idempotency_key_reused' END
@@ -107,10 +108,10 @@ BEGIN
     v_answer := payrail.batch_json(v_batch);
 
     INSERT INTO payout.batches (
-        merchant_id, batch_id, idempotency_key, fingerprint, mode, name, lines, totals, status, actor, created_at, answer
+        merchant_id, batch_id, idempotency_key, fingerprint, mode, name, lines, totals, status, owner, actor, created_at, answer
     ) VALUES (
         p_merchant_id, v_batch.batch_id, p_idempotency_key, v_fingerprint, p_mode, p_name, v_batch.lines, v_batch.totals,
-        v_batch.status, payrail.actor(p_actor), v_batch.created_at, v_answer
+        v_batch.status, coalesce(p_owner, payrail.actor(p_actor)), payrail.actor(p_actor), v_batch.created_at, v_answer
     );
     v_line := 0;
     FOREACH v_request IN ARRAY p_requests LOOP

@@ -6,8 +6,13 @@ CREATE OR REPLACE FUNCTION payrail.create_payout(
     p_amount bigint,
     p_bank_account_id text,
     p_currency text DEFAULT 'INR',
+    p_scheduled_at timestamptz DEFAULT NULL,
+    p_queue_if_low_balance boolean DEFAULT FALSE,
     p_reference text DEFAULT NULL,
     p_metadata jsonb DEFAULT NULL,
+    p_narration text DEFAULT NULL,
+    p_retry_of uuid DEFAULT NULL,
+    p_owner text DEFAULT NULL,
     p_actor text DEFAULT NULL
 )
 RETURNS payrail.answer
@@ -22,8 +27,12 @@ BEGIN
     v_now := merchant.lock_merchant(p_merchant_id);
     v_answer := payrail.answer_request(
         p_merchant_id,
-        ROW(p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata)::payrail.payout_request,
+        ROW(
+            p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata,
+            p_scheduled_at, p_queue_if_low_balance, p_narration, p_retry_of
+        )::payrail.payout_request,
         v_now,
+        p_owner,
         p_actor
     );
     IF v_answer.status = 201 AND NOT v_answer.replayed AND NOT rail.dispatch_is_waiting() THEN
@@ -34,5 +43,7 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.create_payout IS
-'Creates a payout and holds its money. Returns the HTTP status (201 created, 400/422 rejected), the JSON body, and whether
-it is the stored answer to an idempotency key seen before. p_amount in minor units (paise), 1 to 10^15.';
+'Creates a payout and holds its money, now or at p_scheduled_at; with p_queue_if_low_balance it waits for money that is not there.
+Returns the HTTP status (201 created, 400/422 rejected), the JSON body, and whether it is the stored answer to an idempotency key seen
+before. p_amount in minor units (paise), 1 to 10^15. p_retry_of: the payout that this one is to make up for. p_owner: the person who
+asks, who can not approve it.';

@@ -3,7 +3,7 @@
 -- Lock: the merchant's.
 -- Raises: PR111 no array, PR401, PR901, PR902 (merchant.lock_merchant).
 CREATE OR REPLACE FUNCTION payrail.create_payouts(
-    p_merchant_id uuid, p_requests payrail.payout_request[], p_actor text DEFAULT NULL
+    p_merchant_id uuid, p_requests payrail.payout_request[], p_owner text DEFAULT NULL, p_actor text DEFAULT NULL
 )
 RETURNS SETOF payrail.answer
 LANGUAGE plpgsql
@@ -21,7 +21,7 @@ BEGIN
     END IF;
     v_now := merchant.lock_merchant(p_merchant_id);
     FOREACH v_request IN ARRAY p_requests LOOP
-        v_answer := payrail.answer_request(p_merchant_id, v_request, v_now, p_actor);
+        v_answer := payrail.answer_request(p_merchant_id, v_request, v_now, p_owner, p_actor);
         v_accepted := v_accepted OR (v_answer.status = 201 AND NOT v_answer.replayed);
         RETURN NEXT v_answer;
     END LOOP;

@@ -1,5 +1,5 @@
 -- Promises: money that arrived for a merchant is available, and an event and a row in the log of actions say so, once per
--- reference: repeated, the first entry again.
+-- reference: repeated, the first entry again. With it, what waits in the queue goes on that can be had, oldest first.
 -- Lock: the merchant's.
 -- Raises: PR101, PR102, PR104, PR203 the reference was used for another sum, PR302 the balance would pass 10^18,
 -- PR401, PR901, PR902.
@@ -61,6 +61,9 @@ BEGIN
             p_reference,
             jsonb_build_object('amount', p_amount, 'currency', p_currency)
         );
+        IF payout.promote_queued(p_merchant_id, payrail.actor(p_actor), rail.clock()) THEN
+            PERFORM rail.wake_worker();
+        END IF;
     ELSIF (v_entry.amount, v_entry.currency) <> (p_amount, p_currency) THEN
         RAISE EXCEPTION 'this reference was used for another sum'
             USING ERRCODE = 'PR203', DETAIL = json_build_object(
@@ -76,5 +79,5 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.credit_merchant IS
-'Makes money that arrived for a merchant available, once per reference. p_amount in minor units, 1 to 10^15;
+'Makes money that arrived for a merchant available, once per reference, and lets queued payouts go on. p_amount in minor units, 1 to 10^15;
 p_actor is whoever does it, for the log.';

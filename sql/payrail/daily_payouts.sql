@@ -12,8 +12,8 @@ BEGIN
     SELECT
         d.day,
         count(*) FILTER (WHERE p.status = 'settled'),
-        count(*) FILTER (WHERE p.status IN ('failed', 'returned', 'cancelled')),
-        count(*) FILTER (WHERE p.status IN ('pending', 'processing')),
+        count(*) FILTER (WHERE p.status IN ('failed', 'returned', 'cancelled', 'rejected', 'expired')),
+        count(*) FILTER (WHERE p.status IN ('pending', 'processing', 'awaiting_approval', 'scheduled', 'queued')),
         percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(EPOCH FROM p.settled_at - p.created_at))
     FROM (
         SELECT ((now() AT TIME ZONE 'UTC')::date - n) AS day
@@ -33,5 +33,5 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.daily_payouts IS
-'How many payouts requested on each of the last p_days days (at most 366, in UTC) are settled, failed (or cancelled, or returned) or
+'How many payouts requested on each of the last p_days days (at most 366, in UTC) are settled, failed (or cancelled, rejected, expired or returned) or
 under way, and the median time to settle in seconds.';

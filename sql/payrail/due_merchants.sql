@@ -16,7 +16,10 @@ BEGIN
     SELECT DISTINCT p.merchant_id
     FROM payout.payouts p
     INNER JOIN merchant.bank_accounts b ON p.merchant_id = b.merchant_id AND p.bank_account_id = b.bank_account_id
-    WHERE p.next_action_at <= v_now AND (p_rails IS NULL OR b.rail = ANY (p_rails))
+    WHERE
+        p.next_action_at <= v_now
+        AND p.status NOT IN ('awaiting_approval', 'scheduled', 'queued')
+        AND (p_rails IS NULL OR b.rail = ANY (p_rails))
     LIMIT p_limit;
 END
 $$;

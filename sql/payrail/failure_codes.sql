@@ -4,7 +4,8 @@ SELECT
     f.fault,
     f.retryable,
     f.next_step,
-    f.description
+    f.description,
+    f.by_bank
 FROM payout.failure_codes f;
 
-COMMENT ON VIEW payrail.failure_codes IS 'The final refusals that may fail a payout: who is at fault, whether a new payout can help, and what to do.';
+COMMENT ON VIEW payrail.failure_codes IS 'Why a payout may fail: who is at fault, whether a new payout can help, and what to do; by_bank: it is a bank''s final refusal.';

@@ -17,7 +17,7 @@ BEGIN
         count(p.payout_id),
         count(p.unknown_reason),
         greatest(extract(EPOCH FROM clock_timestamp() - min(p.next_action_at)), 0)::double precision
-    FROM unnest(ARRAY['pending', 'processing']) s (status)
+    FROM unnest(ARRAY['pending', 'processing', 'awaiting_approval', 'scheduled', 'queued']) s (status)
     LEFT JOIN payout.payouts p ON s.status = p.status AND p.next_action_at IS NOT NULL
     GROUP BY s.status;
 END

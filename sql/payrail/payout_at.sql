@@ -21,6 +21,10 @@ BEGIN
         p_payout.failure_code := NULL;
         p_payout.failure_reason := NULL;
     END IF;
+    -- a payout waits until another time in each status in which it waits
+    IF p_status <> 'expired' THEN
+        p_payout.expires_at := NULL;
+    END IF;
     RETURN p_payout;
 END
 $$;

@@ -1,4 +1,4 @@
--- Promises: a payout as every client sees it, with its history, oldest change first.
+-- Promises: a payout as every client sees it, with its history, oldest change first, and who approved or rejected it.
 CREATE OR REPLACE FUNCTION payrail.payout_detail_json(p_payout payrail.payouts)
 RETURNS json
 LANGUAGE plpgsql
@@ -6,6 +6,7 @@ STABLE
 AS $$
 DECLARE
     v_history json;
+    v_approvals json;
 BEGIN
     SELECT json_agg(row_to_json(c) ORDER BY c.seq) INTO v_history
     FROM (
@@ -19,9 +20,19 @@ BEGIN
         FROM payrail.payout_history h
         WHERE h.merchant_id = p_payout.merchant_id AND h.payout_id = p_payout.payout_id
     ) c;
-    -- the same document with one more field
-    RETURN left(payrail.payout_json(p_payout)::text, -1) || ',"history":' || v_history || '}';
+    SELECT coalesce(json_agg(row_to_json(d) ORDER BY d.at, d.approver), '[]') INTO v_approvals
+    FROM (
+        SELECT
+            a.approver,
+            a.decision,
+            a.reason,
+            payrail.utc(a.decided_at) AS at
+        FROM payrail.approvals a
+        WHERE a.merchant_id = p_payout.merchant_id AND a.payout_id = p_payout.payout_id
+    ) d;
+    -- the same document with two more fields
+    RETURN left(payrail.payout_json(p_payout)::text, -1) || ',"approvals":' || v_approvals || ',"history":' || v_history || '}';
 END
 $$;
 
-COMMENT ON FUNCTION payrail.payout_detail_json IS 'A payout as the API shows it, with its history.';
+COMMENT ON FUNCTION payrail.payout_detail_json IS 'A payout as the API shows it, with its approvals and its history.';

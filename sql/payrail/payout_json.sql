@@ -15,13 +15,21 @@ RETURN row_to_json(
         coalesce((p_payout).metadata, '{}'),
         (p_payout).utr,
         CASE
-            WHEN NOT ((p_payout).failure_code, (p_payout).return_code, (p_payout).unknown_reason) IS NULL
+            WHEN
+                NOT ((p_payout).failure_code, (p_payout).return_code, (p_payout).unknown_reason, (p_payout).expires_at) IS NULL
+                OR (p_payout).status = 'rejected'
                 THEN payrail.status_details(p_payout)
         END,
         payrail.utc((p_payout).created_at),
         payrail.utc((p_payout).updated_at),
         payrail.utc((p_payout).settled_at),
-        payrail.utc((p_payout).returned_at)
+        payrail.utc((p_payout).returned_at),
+        payrail.utc((p_payout).scheduled_at),
+        payrail.utc((p_payout).expires_at),
+        (p_payout).queue_if_low_balance,
+        (p_payout).approvals_required,
+        (p_payout).narration,
+        (p_payout).retry_of
     )::payrail.payout_document
 );
 

@@ -24,7 +24,15 @@ SELECT
     p.actor,
     p.reason,
     p.metadata,
-    p.rail_ref
+    p.rail_ref,
+    p.held_at,
+    p.scheduled_at,
+    p.expires_at,
+    p.approvals_required,
+    p.queue_if_low_balance,
+    p.narration,
+    p.retry_of,
+    p.created_by
 FROM payout.payouts p;
 
 COMMENT ON VIEW payrail.payouts IS 'Payouts, one row each; amounts in minor units.';

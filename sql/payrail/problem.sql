@@ -35,7 +35,14 @@ RETURN (
                     'metadata_invalid', 'metadata',
                     'must be an object of at most 20 keys of 1 to 40 characters, each a string of at most 500'
                 ),
-                ('insufficient_funds', 'amount', 'the available balance is less than the amount')
+                ('narration_invalid', 'narration', 'must be 1 to 30 letters, digits and spaces, and begin with no space'),
+                ('scheduled_at_invalid', 'scheduled_at', 'must be in the future, and no more than 366 days away'),
+                (
+                    'retry_of_invalid', 'retry_of',
+                    'must name a payout of this merchant that has ended without paying and was not retried'
+                ),
+                ('insufficient_funds', 'amount', 'the available balance is less than the amount'),
+                ('limit_exceeded', 'amount', 'a limit of the merchant would be passed')
             ) w (code, field, detail)
             WHERE w.code = p_code
         ) d

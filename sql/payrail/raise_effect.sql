@@ -32,7 +32,7 @@ BEGIN
             RAISE EXCEPTION 'the bank has not said what became of the payout: settle it or fail it'
                 USING ERRCODE = 'PR241', DETAIL = json_build_object('field', 'action', 'payout_id', p_payout_id);
         WHEN 'contradicted' THEN
-            IF p_status = 'pending' THEN
+            IF p_status IN ('pending', 'awaiting_approval', 'scheduled', 'queued') THEN
                 RAISE EXCEPTION 'the payout can not go from its status to the one asked for'
                     USING ERRCODE = 'PR201',
                         DETAIL = json_build_object('field', 'status', 'payout_id', p_payout_id, 'current_status', p_status);

@@ -7,7 +7,8 @@
 --   pending, unknown, and what can not be understood: nothing is refunded however often; the bank is asked again after 1 s, 2 s,
 --              4 s … up to 10 minutes or more (rail.postpone_payout)
 -- A processing payout that stays so beyond its bank's finality time becomes a case for people. Said again: no effect. A final answer
--- that does not fit the payout's status: nothing changes, it is kept as contradicting, and becomes a case.
+-- that does not fit the payout's status: nothing changes, it is kept as contradicting, and becomes a case. Money that came back goes
+-- to what waits in the queue.
 -- Effects: applied, repeated, contradicted, noted; refused with a detail when the payout or the answer is no such thing.
 -- Lock: the merchant's.
 -- Raises: PR111 no array, PR401, PR901, PR902.
@@ -25,6 +26,7 @@ DECLARE
     v_code text;
     v_actor text := payrail.actor(p_actor);
     v_now timestamptz;
+    v_came_back boolean := FALSE;
 BEGIN
     IF p_answers IS NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'answers');
@@ -47,7 +49,7 @@ BEGIN
             detail := 'utr_invalid';
         ELSIF v_said.outcome = 'returned' AND length(v_said.code) BETWEEN 1 AND 35 IS NOT TRUE THEN
             detail := 'return_code_invalid';
-        ELSIF v_said.outcome = 'refused' AND NOT EXISTS (SELECT FROM payout.failure_codes f WHERE f.code = v_said.code) THEN
+        ELSIF v_said.outcome = 'refused' AND NOT EXISTS (SELECT FROM payout.failure_codes f WHERE f.code = v_said.code AND f.by_bank) THEN
             detail := 'failure_code_unknown';
         ELSIF v_said.outcome = 'returned' AND v_payout.return_code IS NULL AND (
             SELECT b.available + b.held + v_payout.amount > 1000000000000000000
@@ -129,7 +131,8 @@ BEGIN
                 actor = v_actor,
                 reason = v_said.code
             WHERE p.merchant_id = p_merchant_id AND p.payout_id = v_said.payout_id;
-        ELSIF v_payout.next_action_at IS NOT NULL AND status NOT IN ('pending', 'processing') AND effect <> 'applied' THEN
+        ELSIF v_payout.next_action_at IS NOT NULL AND v_payout.send_before IS NOT NULL AND status NOT IN ('pending', 'processing')
+            AND effect <> 'applied' THEN
             -- it was asked about again, and this is the answer
             UPDATE payout.payouts p
             SET next_action_at = NULL
@@ -149,8 +152,15 @@ BEGIN
         ELSIF v_said.attempt IS NOT NULL AND (v_payout.attempts > 1 OR v_payout.next_action_at <= v_now) THEN
             PERFORM rail.close_answered_cases(p_merchant_id, payout_id, v_said.outcome, v_actor, v_now);
         END IF;
+        v_came_back := v_came_back OR (effect = 'applied' AND v_said.outcome <> 'paid');
         RETURN NEXT;
     END LOOP;
+
+    IF v_came_back THEN
+        IF payout.promote_queued(p_merchant_id, v_actor, v_now) THEN
+            PERFORM rail.wake_worker();
+        END IF;
+    END IF;
 END
 $$;
 

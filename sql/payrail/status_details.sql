@@ -28,6 +28,47 @@ BEGIN
                 'rail_code', p_payout.return_code,
                 'description', coalesce(p_payout.reason, 'The beneficiary''s bank sent the money back.')
             );
+        WHEN 'awaiting_approval' THEN
+            RETURN json_build_object(
+                'code', 'awaiting_approval',
+                'fault', 'merchant',
+                'retryable', FALSE,
+                'next_step', 'It goes on when ' || CASE p_payout.approvals_required WHEN 1 THEN 'somebody else has' ELSE 'two others have' END
+                || ' approved it. It expires at ' || payrail.utc(p_payout.expires_at) || '.',
+                'expected_by', NULL,
+                'rail_code', NULL,
+                'description', coalesce(p_payout.reason, 'The merchant''s rules ask for an approval.')
+            );
+        WHEN 'queued' THEN
+            RETURN json_build_object(
+                'code', 'queued_for_money',
+                'fault', 'merchant',
+                'retryable', FALSE,
+                'next_step', 'Add money: it goes on by itself, in its turn. It expires at ' || payrail.utc(p_payout.expires_at) || '.',
+                'expected_by', NULL,
+                'rail_code', NULL,
+                'description', 'The available balance is less than the amount, or than that of one before it in the queue.'
+            );
+        WHEN 'expired' THEN
+            RETURN json_build_object(
+                'code', 'expired',
+                'fault', 'merchant',
+                'retryable', TRUE,
+                'next_step', 'Create a new payout.',
+                'expected_by', NULL,
+                'rail_code', NULL,
+                'description', p_payout.reason
+            );
+        WHEN 'rejected' THEN
+            RETURN json_build_object(
+                'code', 'rejected',
+                'fault', 'merchant',
+                'retryable', FALSE,
+                'next_step', 'Ask who rejected it.',
+                'expected_by', NULL,
+                'rail_code', NULL,
+                'description', p_payout.reason
+            );
         ELSE
             RETURN CASE
                 WHEN p_payout.unknown_reason IS NOT NULL THEN json_build_object(

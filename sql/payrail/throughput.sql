@@ -22,8 +22,8 @@ BEGIN
         SELECT
             date_trunc('minute', p.created_at) AS minute,
             count(*) FILTER (WHERE p.status = 'settled') AS settled,
-            count(*) FILTER (WHERE p.status IN ('failed', 'returned', 'cancelled')) AS failed,
-            count(*) FILTER (WHERE p.status IN ('pending', 'processing')) AS under_way,
+            count(*) FILTER (WHERE p.status IN ('failed', 'returned', 'cancelled', 'rejected', 'expired')) AS failed,
+            count(*) FILTER (WHERE p.status IN ('pending', 'processing', 'awaiting_approval', 'scheduled', 'queued')) AS under_way,
             percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
                 ORDER BY extract(EPOCH FROM p.settled_at - p.created_at)::double precision
             ) AS seconds
@@ -56,5 +56,5 @@ END
 $$;
 
 COMMENT ON FUNCTION payrail.throughput IS
-'How many payouts requested in each of the last p_minutes minutes (at most a day) are settled, failed (or cancelled, or returned) or
+'How many payouts requested in each of the last p_minutes minutes (at most a day) are settled, failed (or cancelled, rejected, expired or returned) or
 under way, of all merchants; and the median and the 95th percentile of the seconds from request to settlement.';

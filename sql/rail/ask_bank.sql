@@ -13,7 +13,11 @@ BEGIN
         unknown_reason = CASE p.status WHEN 'pending' THEN 'the bank has told of it' ELSE p.unknown_reason END,
         actor = CASE p.status WHEN 'pending' THEN p_actor ELSE p.actor END,
         reason = CASE p.status WHEN 'pending' THEN 'the bank has told of it' ELSE p.reason END
-    WHERE p.merchant_id = p_merchant_id AND p.payout_id = ANY (p_payout_ids);
+    WHERE
+        p.merchant_id = p_merchant_id
+        AND p.payout_id = ANY (p_payout_ids)
+        -- what waits for something else is no bank's business
+        AND p.status NOT IN ('awaiting_approval', 'scheduled', 'queued');
     PERFORM rail.wake_worker();
 END
 $$;

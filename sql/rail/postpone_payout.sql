@@ -15,7 +15,8 @@ DECLARE
     v_next_action_at timestamptz;
 BEGIN
     -- nothing is open, nothing was to be asked, or a later attempt has it in hand
-    IF p_payout.next_action_at IS NULL OR p_payout.status = 'pending' OR p_attempt <> p_payout.attempts THEN
+    IF p_payout.next_action_at IS NULL OR p_payout.status = 'pending' OR p_payout.send_before IS NULL
+        OR p_attempt <> p_payout.attempts THEN
         RETURN p_payout.status;
     END IF;
 

@@ -13,7 +13,7 @@ import pytest
 from psycopg.rows import DictRow
 
 from tests.conftest import Database
-from tests.desk import ACCOUNT, STATUSES, Desk, violations
+from tests.desk import ACCOUNT, OWN_STATUSES, STATUSES, Desk, violations
 
 INVARIANTS = {
     "broken_batches",
@@ -30,8 +30,10 @@ INVARIANTS = {
     "outcome_without_evidence",
     "overdue_work",
     "payout_entries",
+    "unapproved",
     "unescalated",
     "unproven_status",
+    "usage_mismatch",
 }
 
 # the hash that an entry would have if it were the first
@@ -54,6 +56,12 @@ def rich(shared_database: Database) -> Iterator[Desk]:
 def live(desk: Desk) -> None:
     """Do a bit of everything."""
     made = [desk.payout(status) for status in STATUSES]
+    made += [desk.payout(status) for status in OWN_STATUSES]
+    desk.rule(approve_from=1)
+    desk.approve(desk.create("approved").payout_id)
+    desk.rule(daily_limit=10**6)
+    desk.create("counted")
+    desk.cancel(desk.create("given-back").payout_id)
     desk.create("poor", 10**12)
     desk.create("nowhere", 1, bank_account_id="unknown")
     desk.create("poor", 10**12)
@@ -183,6 +191,7 @@ ONE = (
     f" WHERE {MINE} AND status = '{{}}')"
 )
 PENDING, PROCESSING, SETTLED, FAILED, CANCELLED, RETURNED = (ONE.format(s) for s in STATUSES)
+SCHEDULED, REJECTED = ONE.format("scheduled"), ONE.format("rejected")
 
 TAMPERINGS: list[tuple[str, str]] = [
     # positions
@@ -235,6 +244,19 @@ TAMPERINGS: list[tuple[str, str]] = [
             f" failure_code = NULL WHERE {FAILED}"
         ),
     ),
+    ("payout_entries", f"UPDATE payout.payouts SET held_at = now() WHERE {SCHEDULED}"),
+    ("payout_entries", f"UPDATE payout.payouts SET held_at = NULL WHERE {REJECTED}"),
+    # approvals
+    ("unapproved", f"DELETE FROM payout.approvals WHERE {MINE} AND decision = 'approved'"),
+    ("unapproved", f"DELETE FROM payout.approvals WHERE {MINE} AND decision = 'rejected'"),
+    ("unapproved", f"UPDATE payout.payouts SET approvals_required = 2 WHERE {SETTLED}"),
+    (
+        "unapproved",
+        f"UPDATE payout.payouts SET created_by = 'Asha' WHERE {MINE} AND approvals_required = 1",
+    ),
+    # limits
+    ("usage_mismatch", f"UPDATE payout.usage SET amount = amount + 1 WHERE {MINE}"),
+    ("usage_mismatch", f"UPDATE payout.usage SET payouts = payouts - 1 WHERE {MINE}"),
     # held money
     ("held_mismatch", f"UPDATE payout.payouts SET amount = amount + 1 WHERE {PROCESSING}"),
     ("held_mismatch", f"DELETE FROM payout.payouts WHERE {PENDING}"),

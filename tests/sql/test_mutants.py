@@ -124,7 +124,7 @@ MUTANTS: Final = [
         "the balance is not checked",
         (payouts.test_two_payouts_of_sixty_from_a_hundred,),
         "payrail/answer_request.sql",
-        (("ELSIF v_available < p_request.amount THEN", "ELSIF FALSE THEN"),),
+        (("ELSIF v_available < p_request.amount OR", "ELSIF"),),
     ),
     Mutant(
         "the balance is checked off by one",
@@ -142,7 +142,7 @@ MUTANTS: Final = [
         "the fingerprint leaves the reference out",
         (idempotency.test_another_reference_under_the_key_is_refused,),
         "payout/request_fingerprint.sql",
-        (("p_bank_account_id, p_reference, coalesce", "p_bank_account_id, coalesce"),),
+        (("p_reference, coalesce(p_metadata, '{}'))", "coalesce(p_metadata, '{}'))"),),
     ),
     Mutant(
         "rejections are not stored",
@@ -212,8 +212,8 @@ MUTANTS: Final = [
         "payrail/claim_payouts.sql",
         (
             (
-                "d.next_action_at <= v_now AND (p_rails",
-                "d.next_action_at IS NOT NULL AND (p_rails",
+                "AND d.next_action_at <= v_now\n            --",
+                "AND d.next_action_at IS NOT NULL\n            --",
             ),
         ),
     ),
@@ -257,7 +257,7 @@ MUTANTS: Final = [
         "anything a bank says is a final no",
         (partial(outcomes.test_only_a_listed_final_no_fails_a_payout, code="timeout"),),
         "payrail/record_answers.sql",
-        (("WHERE f.code = v_said.code)", "WHERE TRUE)"),),
+        (("WHERE f.code = v_said.code AND f.by_bank)", "WHERE TRUE)"),),
     ),
     Mutant(
         "a late success is swallowed",
@@ -311,12 +311,10 @@ MUTANTS: Final = [
         "payout/apply_transition.sql",
         (
             (
-                "        FROM edge t;\n        IF NOT FOUND THEN",
-                (
-                    "        FROM edge t WHERE NEW.status <> 'processing';\n"
-                    "        IF NOT FOUND AND NEW.status <> 'processing' THEN"
-                ),
+                "        FROM edge t\n        RETURNING",
+                "        FROM edge t WHERE NEW.status <> 'processing'\n        RETURNING",
             ),
+            ("IF NOT FOUND THEN", "IF NOT FOUND AND NEW.status <> 'processing' THEN"),
         ),
     ),
     Mutant(
@@ -410,8 +408,8 @@ MUTANTS: Final = [
         "payrail/claim_payouts.sql",
         (
             (
-                "d.next_action_at <= v_now AND (p_rails",
-                "d.next_action_at <= v_now AND d.unknown_reason IS NULL AND (p_rails",
+                "AND d.next_action_at <= v_now\n            --",
+                "AND d.next_action_at <= v_now AND d.unknown_reason IS NULL\n            --",
             ),
         ),
     ),
@@ -432,7 +430,7 @@ MUTANTS: Final = [
             ),
         ),
         "payrail/record_answers.sql",
-        (("f.code = v_said.code) THEN", "f.code = v_said.code) AND FALSE THEN"),),
+        (("AND f.by_bank) THEN", "AND f.by_bank) AND FALSE THEN"),),
     ),
     Mutant(
         "a late success is forgotten",

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from tests.desk import ACCOUNT, OPENING, STATUSES, Desk, detail
+from tests.desk import ACCOUNT, OPENING, OWN_STATUSES, STATUSES, Desk, detail, in_an_hour
 
 EDGES = {
     ("pending", "processing"),
@@ -18,8 +18,26 @@ EDGES = {
     ("processing", "failed"),
     ("processing", "pending"),  # what provably never left
     ("settled", "returned"),
+    ("awaiting_approval", "pending"),
+    ("awaiting_approval", "rejected"),
+    ("awaiting_approval", "expired"),
+    ("awaiting_approval", "cancelled"),
+    ("scheduled", "pending"),
+    ("scheduled", "awaiting_approval"),  # over a limit, when its time comes
+    ("scheduled", "queued"),
+    ("scheduled", "failed"),
+    ("scheduled", "cancelled"),
+    ("queued", "pending"),
+    ("queued", "awaiting_approval"),  # which it has not got when the money comes
+    ("queued", "failed"),
+    ("queued", "expired"),
+    ("queued", "cancelled"),
 }
-FINAL = ("failed", "cancelled", "returned")
+# of one that is not held
+UNHELD = ("awaiting_approval", "scheduled")
+FIRST = ("pending", "awaiting_approval", "scheduled", "queued")
+FINAL = ("failed", "cancelled", "returned", "rejected", "expired")
+ALL = (*STATUSES, *OWN_STATUSES)
 
 # what each state must carry
 PROOF = {
@@ -30,7 +48,19 @@ PROOF = {
     "cancelled": "next_action_at = NULL",
     "returned": "next_action_at = NULL, settled_at = coalesce(settled_at, now()),"
     " utr = coalesce(utr, 'U'), returned_at = now(), return_code = 'R'",
+    "awaiting_approval": "next_action_at = now(), expires_at = now()",
+    "scheduled": "next_action_at = now()",
+    "queued": "next_action_at = now(), expires_at = now()",
+    "rejected": "next_action_at = NULL",
+    "expired": "next_action_at = NULL",
 }
+
+
+def proof(before: str, after: str) -> str:
+    """Return what a payout must carry that goes this way: why it failed is not the bank's word."""
+    if after == "failed" and before != "processing":
+        return PROOF[after].replace("account_closed", "insufficient_funds")
+    return PROOF[after]
 
 
 def change(desk: Desk, payout_id: UUID, assignments: str) -> None:
@@ -90,6 +120,12 @@ def test_the_answer_is_the_payout(desk: Desk) -> None:
         "updated_at",
         "settled_at",
         "returned_at",
+        "scheduled_at",
+        "expires_at",
+        "queue_if_low_balance",
+        "approvals_required",
+        "narration",
+        "retry_of",
     ]
     assert answer.json["created_at"] == answer.json["updated_at"]
     assert answer.json["created_at"].endswith("Z")
@@ -184,7 +220,7 @@ def test_cancelling_twice_changes_nothing(desk: Desk) -> None:
         assert desk.cancel(payout_id, reason="again")["status"] == "cancelled"
 
 
-@pytest.mark.parametrize("status", sorted({*STATUSES} - {"pending", "cancelled"}))
+@pytest.mark.parametrize("status", sorted({*ALL} - {*FIRST, "cancelled"}))
 def test_a_claimed_or_ended_payout_can_not_be_cancelled(desk: Desk, status: str) -> None:
     payout_id = desk.payout(status)
     with desk.refused("PR201") as caught:
@@ -209,7 +245,11 @@ def test_an_unknown_payout_can_not_be_cancelled(desk: Desk) -> None:
 
 def test_the_edges_are_those_of_the_design(desk: Desk) -> None:
     edges = desk.sql("payrail_owner", "SELECT from_status, to_status FROM payout.transitions")
-    assert {(e["from_status"], e["to_status"]) for e in edges} == EDGES | {("new", "pending")}
+    assert {(e["from_status"], e["to_status"]) for e in edges} == {
+        *EDGES,
+        UNHELD,
+        *(("new", status) for status in FIRST),
+    }
 
 
 def check_illegal_edge(desk: Desk, before: str, after: str) -> None:
@@ -222,7 +262,7 @@ def check_illegal_edge(desk: Desk, before: str, after: str) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [p for p in itertools.permutations(STATUSES, 2) if p not in EDGES],
+    [p for p in itertools.permutations(ALL, 2) if p not in EDGES and p != UNHELD],
 )
 def test_an_edge_that_is_not_there_is_refused_even_to_the_owner(
     desk: Desk, before: str, after: str
@@ -238,14 +278,43 @@ def test_no_failed_payout_is_ever_settled(desk: Desk) -> None:
 def test_an_edge_writes_history_event_and_entry(desk: Desk, before: str, after: str) -> None:
     payout_id = desk.payout(before)
     version = desk.see(payout_id)["version"]
-    change(desk, payout_id, f"status = '{after}', {PROOF[after]}")
+    change(desk, payout_id, f"status = '{after}', {proof(before, after)}")
     newest = [r for r in desk.table("payout_history") if r["payout_id"] == payout_id][-1]
     assert (newest["from_status"], newest["to_status"]) == (before, after)
     assert newest["seq"] == desk.see(payout_id)["version"] == version + 1
     assert events(desk, payout_id)[-1] == f"payout.{after}"
-    broken = desk.violations()  # the owner brought no evidence; nothing else is missing
-    assert set(broken) == ({"outcome_without_evidence"} if after in PROOF_NEEDED else set())
-    prove(desk, payout_id, after)
+    broken = set(desk.violations())  # the owner brought no evidence; nothing else is missing
+    if before == "awaiting_approval":
+        assert broken == ({"unapproved"} if after in {"pending", "rejected"} else set())
+        approve(desk, payout_id, after)
+    elif before in {"scheduled", "queued"}:
+        assert broken == set()
+    else:
+        assert broken == ({"outcome_without_evidence"} if after in PROOF_NEEDED else set())
+        prove(desk, payout_id, after)
+
+
+def approve(desk: Desk, payout_id: UUID, status: str) -> None:
+    """Add the decision that a change behind the doors' back lacks."""
+    desk.sql(
+        "payrail_owner",
+        "INSERT INTO payout.approvals SELECT %s, %s, 'asha', d, 'test', now(), 'test'"
+        " FROM (VALUES ('pending', 'approved'), ('rejected', 'rejected')) v (status, d)"
+        " WHERE v.status = %s",
+        [desk.merchant_id, payout_id, status],
+    )
+
+
+def test_what_is_not_held_waits_for_its_time_once_it_is_approved(desk: Desk) -> None:
+    desk.rule(approve_from=1)
+    payout_id = desk.create("k", scheduled_at=in_an_hour()).payout_id
+    assert desk.balance() == (OPENING, 0)
+    assert desk.approve(payout_id)["status"] == "scheduled"
+    assert desk.balance() == (OPENING, 0)
+    assert history(desk, payout_id) == [(None, "awaiting_approval"), UNHELD]
+    held = desk.create("l").payout_id
+    with desk.refused("PR904"):
+        change(desk, held, f"status = 'scheduled', {PROOF['scheduled']}")
 
 
 PROOF_NEEDED = {
@@ -265,8 +334,8 @@ def prove(desk: Desk, payout_id: UUID, status: str) -> None:
         )
 
 
-@pytest.mark.parametrize("status", sorted({*STATUSES} - {"pending"}))
-def test_a_payout_starts_as_pending(desk: Desk, status: str) -> None:
+@pytest.mark.parametrize("status", sorted({*ALL} - {*FIRST}))
+def test_no_payout_starts_as_anything_else(desk: Desk, status: str) -> None:
     with desk.refused("PR201"):
         insert(desk, status)
 

@@ -58,6 +58,7 @@ FUNCTIONS = {
     "payrail.me_json": READERS,
     "payrail.batch_json": READERS,
     "payrail.batch_line_json": READERS,
+    "payrail.rules_json": READERS,
     # merchants
     "payrail.authenticate": API,
     "payrail.create_payout": API | OPERATOR,
@@ -82,6 +83,8 @@ FUNCTIONS = {
     "payrail.check_payouts": API | OPERATOR,
     "payrail.create_batch": API | OPERATOR,
     "payrail.cancel_batch": API | OPERATOR,
+    "payrail.approve_payout": API | OPERATOR,
+    "payrail.reject_payout": API | OPERATOR,
     # the dashboard
     "payrail.open_session": API,
     "payrail.resume_session": API,
@@ -101,6 +104,8 @@ FUNCTIONS = {
     "payrail.due_merchants": WORKER | OPERATOR,
     "payrail.due_batches": WORKER | OPERATOR,
     "payrail.advance_batch": WORKER | OPERATOR,
+    "payrail.waiting_merchants": WORKER,
+    "payrail.advance_payouts": WORKER | OPERATOR,
     "payrail.claim_payouts": WORKER,
     "payrail.record_answers": WORKER,
     "payrail.declare_rail": WORKER,
@@ -129,6 +134,7 @@ FUNCTIONS = {
     "payrail.reconciliation": OPERATOR | AUDITOR,
     "payrail.fail_payout": OPERATOR,
     "payrail.return_payout": OPERATOR,
+    "payrail.set_rules": OPERATOR,
     "payrail.audit_report": OPERATOR | AUDITOR,
     "payrail.run_audit": OPERATOR | AUDITOR,
     # the console
@@ -152,6 +158,7 @@ FUNCTIONS = {
     "payrail.actor": NOBODY,
     "payrail.raise_effect": NOBODY,
     "merchant.is_iban": NOBODY,
+    "payrail.decide_approval": NOBODY,
     "merchant.lock_merchant": NOBODY,
     "merchant.find_key_manager": NOBODY,
     "merchant.refuse_change": NOBODY,
@@ -168,6 +175,18 @@ FUNCTIONS = {
     "payout.is_metadata": NOBODY,
     "payout.request_problem": NOBODY,
     "payout.request_fingerprint": NOBODY,
+    "payout.period_start": NOBODY,
+    "payout.count_usage": NOBODY,
+    "payout.give_back_usage": NOBODY,
+    "payout.recount_usage": NOBODY,
+    "payout.limit_problem": NOBODY,
+    "payout.approvals_needed": NOBODY,
+    "payout.retry_problem": NOBODY,
+    "payout.available_balance": NOBODY,
+    "payout.has_queue": NOBODY,
+    "payout.hold_payout": NOBODY,
+    "payout.start_scheduled": NOBODY,
+    "payout.promote_queued": NOBODY,
     "rail.clock": NOBODY,
     "rail.record_evidence": NOBODY,
     "rail.keep_notices": NOBODY,
@@ -197,6 +216,8 @@ SELECTS = {
     "payrail.ledger_lines": READERS,
     "payrail.payouts": READERS,
     "payrail.payout_history": READERS,
+    "payrail.approvals": READERS,
+    "payrail.rules": READERS,
     "payrail.failure_codes": READERS,
     "payrail.events": READERS,
     "payrail.api_keys": READERS,
@@ -233,13 +254,16 @@ SELECTS = {
     "audit.outcome_without_evidence": AUDITOR,
     "audit.overdue_work": AUDITOR,
     "audit.payout_entries": AUDITOR,
+    "audit.unapproved": AUDITOR,
     "audit.unescalated": AUDITOR,
     "audit.unproven_status": AUDITOR,
+    "audit.usage_mismatch": AUDITOR,
     "merchant.instance": NOBODY,
     "merchant.merchants": NOBODY,
     "merchant.api_keys": NOBODY,
     "merchant.bank_accounts": NOBODY,
     "merchant.sessions": NOBODY,
+    "merchant.rules": NOBODY,
     "merchant.operators": NOBODY,
     "merchant.operator_sessions": NOBODY,
     "merchant.operator_tries": NOBODY,
@@ -262,6 +286,8 @@ SELECTS = {
     "payout.batches": NOBODY,
     "payout.batch_lines": NOBODY,
     "payout.batch_answers": NOBODY,
+    "payout.approvals": NOBODY,
+    "payout.usage": NOBODY,
     "rail.evidence": NOBODY,
     "rail.attempts": NOBODY,
     "rail.calls": NOBODY,
@@ -674,11 +700,14 @@ DOORS: dict[str, tuple[str, str]] = {
     "create_payouts": (
         "payrail_api",
         (
-            "%(merchant_id)s, ARRAY[ROW('k', 1, 'INR', 'demo-bank-account', NULL, NULL)"
-            "::payrail.payout_request]"
+            "%(merchant_id)s, ARRAY[ROW('k', 1, 'INR', 'demo-bank-account', NULL, NULL,"
+            " NULL, FALSE, NULL, NULL)::payrail.payout_request]"
         ),
     ),
     "cancel_payout": ("payrail_api", "%(merchant_id)s, %(pending)s"),
+    "approve_payout": ("payrail_api", "%(merchant_id)s, %(awaiting_approval)s, 'asha'"),
+    "reject_payout": ("payrail_api", "%(merchant_id)s, %(awaiting_approval)s, 'asha', 'why'"),
+    "advance_payouts": ("payrail_worker", "%(merchant_id)s"),
     "claim_payouts": ("payrail_worker", "%(merchant_id)s"),
     "settle_payouts": (
         "payrail_operator",
@@ -703,6 +732,7 @@ DOORS: dict[str, tuple[str, str]] = {
     "return_payout": ("payrail_operator", "%(merchant_id)s, %(settled)s, 'R'"),
     "credit_merchant": ("payrail_operator", "%(merchant_id)s, 1, 'INR', 'r'"),
 }
+MOVED = ("settled", "processing", "pending", "awaiting_approval")
 UNSAFE = [
     ("synchronous_commit", "off", "PR901"),
     ("synchronous_commit", "local", "PR901"),
@@ -729,7 +759,7 @@ def test_no_money_moves_unsafely(
 ) -> None:
     """Neither without a durable commit, nor by a snapshot older than the lock."""
     role, arguments = DOORS[door]
-    payouts = {status: desk.payout(status) for status in ("settled", "processing", "pending")}
+    payouts = {status: desk.payout(status) for status in MOVED}
     if door.startswith("fail"):
         desk.let_bank_be_final(payouts["processing"])
     query = f"SELECT * FROM payrail.{door}({arguments})"

@@ -170,7 +170,8 @@ def test_keys_are_managed(url: str, keeper: Caller) -> None:
 
 def test_a_list_goes_on_over_its_pages(url: str, keeper: Caller, api: Connection) -> None:
     requests = ", ".join(
-        f"ROW('{number}', 1, 'INR', 'demo-bank-account', NULL, NULL)::payrail.payout_request"
+        f"ROW('{number}', 1, 'INR', 'demo-bank-account', NULL, NULL, NULL,"
+        " NULL, NULL, NULL)::payrail.payout_request"
         for number in range(205)
     )
     query = f"SELECT payrail.create_payouts(%s::uuid, ARRAY[{requests}])"
