@@ -32,6 +32,7 @@ from pyapp.web import (
     metrics,
     openapi,
     pages,
+    webhooks,
 )
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
@@ -95,7 +96,13 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
     paths["/healthz"]["GET"] = _healthy
     paths["/readyz"]["GET"] = _ready
     paths["/metrics"]["GET"] = metrics.show
-    for view in (*dashboard.VIEWS, *keyring.VIEWS, *accounts.VIEWS, *batches.VIEWS):
+    for view in (
+        *dashboard.VIEWS,
+        *keyring.VIEWS,
+        *accounts.VIEWS,
+        *batches.VIEWS,
+        *webhooks.VIEWS,
+    ):
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
     if settings.console:

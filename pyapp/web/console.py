@@ -43,6 +43,7 @@ _SEQ: Final = re.compile(r"[0-9]{1,18}")
 _MINUTES: Final = 60  # of the chart
 _LATEST: Final = 10  # rows on a merchant's page
 _MOST: Final = 50  # payouts found, or in need of attention
+_FLEET: Final = 200  # webhook endpoints
 _AT_ONCE: Final = 2  # passwords compared; each takes 64 MiB and a tenth of a second of a processor
 _AUDIT: Final = "-c statement_timeout=10min"  # it reads everything
 
@@ -197,6 +198,16 @@ async def _throughput(visit: Visit) -> list[doors.Throughput]:
 
 class _Named(Page, frozen=True, kw_only=True):
     q: Annotated[str, Meta(max_length=255)] | None = None
+
+
+async def webhooks(visit: Visit) -> Response:
+    """Show the webhook endpoints of all merchants: those in trouble first."""
+    return visit.page(
+        "ops-webhooks.html",
+        work=await doors.webhook_work(visit.db),
+        calls=await doors.webhook_calls(visit.db),
+        fleet=await doors.webhook_fleet(visit.db, limit=_FLEET),
+    )
 
 
 async def merchants(visit: Visit) -> Response:
@@ -450,6 +461,7 @@ VIEWS: Final = (
     _post(path="/ops/merchants/{merchant_id}/credit", handler=credit),
     _get(path="/ops/merchants/{merchant_id}/payouts/{payout_id}", handler=payout),
     _get(path="/ops/payouts", handler=payouts),
+    _get(path="/ops/webhooks", handler=webhooks),
     _get(path="/ops/audit", handler=audit),
     _post(path="/ops/audit", handler=run_audit),
     _get(path="/ops/actions", handler=actions),

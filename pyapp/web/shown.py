@@ -63,6 +63,20 @@ REASONS: Final = {  # why the console shows a payout
     "utr": "UTR",
     "idempotency_key": "Idempotency key",
 }
+ENDPOINTS: Final = {
+    "enabled": "In use",
+    "failing": "Failing",
+    "disabled": "Turned off",
+    "archived": "Archived",
+}
+ENDPOINT_BADGES: Final = {  # the status of a payout that looks like it
+    "enabled": "settled",
+    "failing": "failed",
+    "disabled": "cancelled",
+    "archived": "cancelled",
+}
+DELIVERIES: Final = {"pending": "Waiting", "delivered": "Delivered", "failed": "Given up"}
+DELIVERY_BADGES: Final = {"pending": "pending", "delivered": "settled", "failed": "failed"}
 ACTIONS: Final = {
     "operator_added": "Operator added",
     "operator_password_set": "Password set",

@@ -13,7 +13,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import FilePayload, Page, ViewportSize
 
-from pyapp.keys import SCOPES
+from pyapp.keys import SCOPES, new_webhook_secret
 from tests.browser.conftest import Windows
 from tests.conftest import Database
 from tests.desk import STATUSES, Desk
@@ -43,6 +43,7 @@ def busy(database: Database) -> Iterator[Desk]:
         desk.advance(batch)
         desk.upload(*requests(2), key="waiting")
         desk.create("wide", 1, reference=LONG, metadata={"order": LONG, "k" * 40: "v"})
+        webhooks(desk)
         desk.secret = key_of_all(desk)
         yield desk
 
@@ -52,6 +53,26 @@ def requests(lines: int) -> list[tuple[object, ...]]:
         (f"w{n}" * 40, 10**13, "INR", "w" * 64 if n else "nowhere", LONG, None)
         for n in range(lines)
     ]
+
+
+def webhooks(desk: Desk) -> None:
+    """Add endpoints of which one has failed, and is turned off."""
+    for url in (f"https://shop.example/{LONG}", "https://shop.example/other"):
+        (endpoint,) = desk.call(
+            *("payrail_operator", "create_webhook_endpoint"),
+            url=url,
+            secret=new_webhook_secret(),
+            description=LONG[:200],
+        )
+        endpoint_id = endpoint["endpoint_id"]
+        desk.call("payrail_operator", "send_test_event", endpoint_id=endpoint_id)
+        (claimed,) = desk.call("payrail_worker", "claim_deliveries", endpoint_id=endpoint_id)
+        desk.sql(
+            "payrail_worker",
+            "SELECT payrail.record_deliveries(%s, %s, %s, ARRAY[ROW(%s, now(), FALSE, 410, '1 s',"
+            " 'the status is 410, not 2xx', %s, NULL)::payrail.delivery_result])",
+            [desk.merchant_id, endpoint_id, claimed["claim"], claimed["seq"], LONG],
+        )
 
 
 def key_of_all(desk: Desk) -> str:
@@ -80,6 +101,10 @@ def paths(desk: Desk) -> list[str]:
     lists += ["/statements", "/statement?since=2020-01-01&until=2999-12-31&format=html"]
     lists += ["/keys", *(f"/keys/{key['api_key_id']}" for key in desk.table("api_keys"))]
     forms = ["/payouts/new", "/bank-accounts/new", "/sign-in"]
+    endpoint_id = desk.table("webhook_endpoints")[0]["endpoint_id"]
+    (sent,) = [d for d in desk.table("webhook_deliveries") if d["endpoint_id"] == endpoint_id]
+    hook = f"/webhooks/{endpoint_id}"
+    lists += ["/events", "/webhooks", hook, f"{hook}/deliveries/{sent['seq']}"]
     return ["/", *lists, *forms, "/payouts/nope", *payouts]
 
 

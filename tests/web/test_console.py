@@ -27,6 +27,7 @@ from tests.web.client import Client
 from tests.web.conftest import Connection, NewClient, Web, wait_until
 from tests.web.test_dashboard import EVIL, NOBODY, signed_in
 from tests.web.test_fuzz import FUZZ
+from tests.web.test_webhooks import SCOPES, deliver, url
 from tests.web.visitor import Page, Visitor
 
 COOKIE = "__Host-payrail-ops"
@@ -34,7 +35,7 @@ PASSWORD = "correct horse battery"
 DIGEST = passwords.digest(PASSWORD)
 PAGES = (
     *("/ops", "/ops/merchants", "/ops/payouts", "/ops/cases", "/ops/rails", "/ops/reports"),
-    *("/ops/audit", "/ops/actions"),
+    *("/ops/webhooks", "/ops/audit", "/ops/actions"),
 )
 REFUSED = "The name or the password is wrong, or there were too many tries."
 
@@ -718,3 +719,22 @@ def test_a_console_is_ready_as_any_server_is(console: Web, new_client: NewClient
     assert client.get("//healthz").status == 200
     assert replace(client, key=new_client().key).get("/me/").status == 200
     client.close()
+
+
+# -------------------------------------------------------------------------------------- webhooks
+
+
+def test_the_webhooks_of_all_merchants_are_there_those_in_trouble_first(
+    asha: Operator, new_client: NewClient, worker: Connection
+) -> None:
+    sound, gone = (new_client(scopes=SCOPES) for _ in range(2))
+    addresses = [url() for _ in range(2)]
+    for client, address in zip((sound, gone), addresses, strict=True):
+        client.post("/webhook_endpoints/", {"url": address})
+        client.payout(100)
+    (endpoint,) = gone.get("/webhook_endpoints/").json["data"]
+    deliver(worker, gone, endpoint["id"], 410)
+    page = asha.get("/ops/webhooks")
+    assert page.status == 200
+    assert page.text.index(addresses[1]) < page.text.index(addresses[0])
+    assert f"/ops/merchants/{gone.merchant_id}" in page.values("href")

@@ -37,11 +37,14 @@ def deliver(worker: Connection, client: Client, endpoint_id: str, status: int) -
     claimed = worker.execute(
         "SELECT * FROM payrail.claim_deliveries(%s, %s)", [client.merchant_id, endpoint_id]
     ).fetchall()
-    for one in claimed:
+    if claimed:
         worker.execute(
-            "SELECT payrail.record_deliveries(%s, %s, %s, ARRAY[ROW(%s, now(), %s, %s, '31 ms',"
-            " NULL, 'body', NULL)::payrail.delivery_result])",
-            [client.merchant_id, endpoint_id, one["claim"], one["seq"], status < 300, status],
+            "SELECT payrail.record_deliveries(%s, %s, %s, ARRAY(SELECT ROW(s, now(), %s, %s,"
+            " '31 ms', NULL, 'body', NULL)::payrail.delivery_result FROM unnest(%s::bigint[]) s))",
+            [
+                *(client.merchant_id, endpoint_id, claimed[0]["claim"], status < 300, status),
+                [one["seq"] for one in claimed],
+            ],
         )
     return claimed
 
