@@ -59,6 +59,7 @@ def test_an_event_shows_the_payout_as_it_was_whenever_it_is_read(desk: Desk, sta
         desk.settle(payout_id)
         look(payout_id)
     if status == "failed":
+        desk.let_bank_be_final(payout_id)
         desk.fail(payout_id, reason="no such luck")
         look(payout_id)
     if status == "cancelled":
