@@ -577,20 +577,21 @@ async def _batch_show(db: database.Pool, args: Arguments) -> Answer:
     return Answer(found, f"{text}\n\n{lines}" if refused else text)
 
 
-async def _batch_result(db: database.Pool, args: Arguments) -> Answer:
+async def _batch_result(db: database.Pool, args: Arguments) -> AsyncIterator[str]:
     from pyapp import uploads  # noqa: PLC0415  # other commands start faster without it
 
     merchant_id = await _merchant(db, args)
     _batch(await doors.batch(db, merchant_id, args.batch))
     if not args.json:
-        text = [part async for part in uploads.results(db, merchant_id, args.batch)]
-        return Answer(None, "".join(text).rstrip("\r\n"))
+        async for part in uploads.results(db, merchant_id, args.batch):
+            yield part
+        return
     lines: list[Record] = []
     after: int | None = None
     while page := await doors.batch_lines(db, merchant_id, args.batch, limit=1000, after=after):
         lines += [_decoded(item.body) for item in page]
         after = page[-1].key
-    return Answer(lines, "")
+    yield msgspec.json.format(msgspec.json.encode(lines), indent=2).decode() + "\n"
 
 
 async def _batch_cancel(db: database.Pool, args: Arguments) -> Answer:
@@ -1235,13 +1236,12 @@ def _batches(commands: Any) -> None:  # noqa: ANN401
             parser.add_argument("--idempotency-key", metavar="KEY", help="default: a new one")
     listed = _of_merchant(_add(commands, "list", _door(_batch_list), "list batches, newest first"))
     listed.add_argument("--limit", type=_amount, default=20, help="default: 20")
-    for name, command, text in (
-        ("show", _batch_show, "show how far a batch is, and the first lines that were refused"),
-        ("result", _batch_result, "print what became of each line, as CSV"),
-        ("cancel", _batch_cancel, "cancel a batch that has not started"),
+    for name, run, text in (
+        ("show", _door(_batch_show), "show how far it is, and the first lines that were refused"),
+        ("result", _stream(_batch_result), "print what became of each line, as CSV"),
+        ("cancel", _door(_batch_cancel), "cancel a batch that has not started"),
     ):
-        parser = _of_merchant(_add(commands, name, _door(command), text))
-        parser.add_argument("batch", type=_uuid)
+        _of_merchant(_add(commands, name, run, text)).add_argument("batch", type=_uuid)
 
 
 def _add(commands: Any, name: str, run: object, text: str) -> argparse.ArgumentParser:  # noqa: ANN401

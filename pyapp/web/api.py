@@ -282,6 +282,13 @@ async def list_batch_lines(call: Call[BatchLineQuery, Empty]) -> Response:
     return _page(call, lines)
 
 
+async def get_batch_result(call: Call[Empty, Empty]) -> Response:
+    """Send what became of each line."""
+    merchant_id, batch_id = call.caller.merchant_id, _batch_id(call.request)
+    _found(await doors.batch(call.db, merchant_id, batch_id), "batch_not_found")
+    return StreamingResponse(uploads.results(call.db, merchant_id, batch_id), media_type="text/csv")
+
+
 async def cancel_batch(call: Call[Empty, Empty]) -> Response:
     """Cancel a batch that has not started."""
     batch_id = _batch_id(call.request)
@@ -833,6 +840,18 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         query=BatchLineQuery,
         body=Empty,
         response=Listing[BatchLineResult],
+        errors=("batch_not_found",),
+    ),
+    Route(
+        method="GET",
+        path="/batches/{batch_id}/result/",
+        scope="read",
+        summary="What became of each line as CSV, amounts in the currency's own unit",
+        handler=get_batch_result,
+        query=Empty,
+        body=Empty,
+        response=str,
+        media="text/csv",
         errors=("batch_not_found",),
     ),
     Route(

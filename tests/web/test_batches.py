@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import uuid
 from collections.abc import Callable
@@ -65,6 +67,17 @@ def test_a_batch_from_upload_to_result(
     assert [p["id"] for p in made] == [str(line.payout_id) for line in reversed(page.data)]
     assert client.get(f"/payouts/?batch_id={uuid.uuid4()}").json["data"] == []
     assert [b["id"] for b in client.get("/batches/").json["data"]] == [str(batch.id)]
+
+
+def test_the_result_as_csv(client: Client, finish: Callable[[Client, str], None]) -> None:
+    nowhere = {**LINE, "bank_account_id": "nowhere", "reference": "@SUM(A1)"}
+    batch = upload(client, LINE, nowhere).json["id"]
+    finish(client, batch)
+    answer = client.get(f"/batches/{batch}/result/")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    first, second = csv.DictReader(io.StringIO(answer.body.decode()))
+    assert (first["line"], first["amount"], first["outcome"]) == ("1", "1.00", "accepted")
+    assert (second["code"], second["reference"]) == ("bank_account_not_found", "'@SUM(A1)")
 
 
 def test_a_retry_is_the_same_batch(client: Client) -> None:
@@ -246,7 +259,12 @@ def test_another_merchants_batch_is_not_there(client: Client, new_client: NewCli
     batch = upload(client, LINE).json["id"]
     other = new_client()
     for unknown in (batch, str(uuid.uuid4()), "x"):
-        for method, path in (("GET", ""), ("GET", "lines/"), ("POST", "cancel/")):
+        for method, path in (
+            ("GET", ""),
+            ("GET", "lines/"),
+            ("GET", "result/"),
+            ("POST", "cancel/"),
+        ):
             answer = other(method, f"/batches/{unknown}/{path}")
             assert (answer.status, answer.code) == (404, "batch_not_found")
     assert other.get(f"/payouts/?batch_id={batch}").json["data"] == []
