@@ -11,6 +11,7 @@ DECLARE
     v_row record;
     v_currency text;
     v_left bigint;
+    v_has_queue boolean;
     v_now timestamptz := clock_timestamp();
 BEGIN
     FOR v_row IN
@@ -66,9 +67,14 @@ BEGIN
                 FROM payrail.balances b
                 WHERE b.merchant_id = p_merchant_id AND b.currency = v_row.currency;
                 v_left := coalesce(v_left, 0);
+                v_has_queue := payout.has_queue(p_merchant_id, v_row.currency);
             END IF;
             -- what waits takes nothing now
-            CONTINUE WHEN v_row.scheduled_at IS NOT NULL OR (v_row.queue_if_low_balance AND v_row.amount > v_left);
+            CONTINUE WHEN v_row.scheduled_at IS NOT NULL;
+            IF v_row.queue_if_low_balance AND (v_has_queue OR v_row.amount > v_left) THEN
+                v_has_queue := TRUE;
+                CONTINUE;
+            END IF;
             IF v_row.amount <= v_left THEN
                 v_left := v_left - v_row.amount;
                 CONTINUE;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -288,6 +289,7 @@ def test_the_payouts_of_a_batch_say_for_whom_they_were_made(desk: Desk) -> None:
     assert desk.see(line["payout_id"])["actor"] == "payrail_worker:payrail_api:pr_test_a1b2"
 
 
+LATER = datetime.now(UTC) + timedelta(days=1)
 KEYS = ["known", "refused", "p", "q", None, None, None]
 LINES = st.lists(
     st.tuples(
@@ -297,6 +299,8 @@ LINES = st.lists(
         st.sampled_from([ACCOUNT, ACCOUNT, ACCOUNT, "nowhere"]),
         st.none(),
         st.none(),
+        st.sampled_from([None, None, None, LATER, LATER - timedelta(days=365)]),
+        st.sampled_from([None, False, True]),
     ),
     min_size=1,
     max_size=12,
@@ -325,6 +329,28 @@ def test_a_check_foretells_what_a_batch_does(desk: Desk, lines: list[Request]) -
 def test_a_check_sees_a_key_that_is_there_twice(desk: Desk) -> None:
     (found,) = desk.check(ask(100, "k"), ask(100), ask(100, "k"))
     assert (found["line"], found["code"]) == (3, "idempotency_key_reused")
+
+
+def test_a_line_may_wait_for_money_or_for_its_time(desk: Desk) -> None:
+    lines = [ask(9000), (*ask(2000), None, True), (*ask(500), LATER)]
+    batch = batch_id(desk.upload(*lines))
+    assert finish(desk, batch)["accepted"] == 3
+    statuses = [line["payout_status"] for line in desk.lines(batch)]
+    assert statuses == ["pending", "queued", "scheduled"]
+    assert desk.balance() == (OPENING - 9000, 9000)
+
+
+def test_who_uploads_a_list_does_not_approve_its_payouts(desk: Desk) -> None:
+    desk.call("payrail_operator", "set_rules", approve_from=1)
+    batch = batch_id(desk.upload(ask(), owner="asha"))
+    finish(desk, batch)
+    (line,) = desk.lines(batch)
+    assert line["payout_status"] == "awaiting_approval"
+    payout_id = line["payout_id"]
+    with desk.refused("PR551"):
+        desk.call("payrail_api", "approve_payout", approver="asha", payout_id=payout_id)
+    desk.call("payrail_api", "approve_payout", approver="ravi", payout_id=payout_id)
+    assert desk.see(line["payout_id"])["status"] == "pending"
 
 
 def test_only_the_worker_and_operators_advance(desk: Desk) -> None:
