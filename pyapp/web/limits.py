@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from pyapp.doors import Caller
@@ -36,19 +37,21 @@ class Bucket:
         each = _SECOND // self.quota
         full_at = max(self.full_at, now) + each
         left = (now + _SECOND - full_at) // each
-        policy = f'"{self.name}";q={self.quota};w=1'
+        policy = _policy(self.name, self.quota)
         if left < 0:
             wait = -((now + _SECOND - full_at) // _SECOND)
-            headers = {"Retry-After": str(wait), "RateLimit-Policy": policy}
-            raise Problem("rate_limited", headers={**headers, "RateLimit": self._left(0)})
+            headers = {"RateLimit-Policy": policy.decode(), "RateLimit": self._left(0).decode()}
+            raise Problem("rate_limited", headers={"Retry-After": str(wait), **headers})
         self.full_at = full_at
-        return [
-            (b"ratelimit-policy", policy.encode()),
-            (b"ratelimit", self._left(left).encode()),
-        ]
+        return [(b"ratelimit-policy", policy), (b"ratelimit", self._left(left))]
 
-    def _left(self, count: int) -> str:
-        return f'"{self.name}";r={count};t=1'
+    def _left(self, count: int) -> bytes:
+        return b'"%s";r=%d;t=1' % (self.name.encode(), count)
+
+
+@cache
+def _policy(name: str, quota: int) -> bytes:
+    return f'"{name}";q={quota};w=1'.encode()
 
 
 @dataclass(slots=True)

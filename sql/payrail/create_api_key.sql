@@ -30,7 +30,7 @@ BEGIN
         WHEN p_prefix ~ '^[\x21-\x7e]{1,12}$' IS NOT TRUE THEN 'prefix'
         WHEN length(p_name) NOT BETWEEN 1 AND 200 THEN 'name'
         WHEN (p_scopes <@ v_known AND cardinality(p_scopes) > 0) IS NOT TRUE THEN 'scopes'
-        WHEN p_expires_at <= now() THEN 'expires_at'
+        WHEN p_expires_at <= now() OR p_expires_at > now() + INTERVAL '100 years' THEN 'expires_at'
         WHEN
             p_owner !~ '^[a-z0-9][a-z0-9._@-]{0,63}$'
             OR (p_owner IS NULL AND 'payouts:approve' = ANY (p_scopes))
@@ -45,7 +45,7 @@ BEGIN
                 WHEN 'prefix' THEN 'It must be the first 1 to 12 characters of the secret.'
                 WHEN 'name' THEN 'It must be 1 to 200 characters.'
                 WHEN 'scopes' THEN 'It must be some of ' || array_to_string(v_known, ', ') || '.'
-                WHEN 'expires_at' THEN 'It must be in the future.'
+                WHEN 'expires_at' THEN 'It must be in the future, and within a hundred years.'
                 WHEN 'owner'
                     THEN 'It must be 1 to 64 small letters, digits, dots, dashes, underscores or @, and whoever approves has one.'
                 ELSE 'It must be 1 to 1000000.'

@@ -185,6 +185,26 @@ def test_what_is_made_once_is_made_once(crowd: Crowd) -> None:
         assert states(crowd.all_of(OPERATOR, [key] * 8)) == {"ok": 1, "PR207": 7}
 
 
+def test_a_key_that_many_roll_is_rolled_once(crowd: Crowd) -> None:
+    """Nobody is given a secret that another one has already replaced."""
+    desk = crowd.desk()
+    (old,) = desk.table("api_keys")
+    for number in range(ROUNDS):
+        calls = [
+            run(
+                "SELECT * FROM payrail.roll_api_key(%s, %s, sha256(%s::text::bytea), 'pr')",
+                *(desk.merchant_id, old["api_key_id"], f"{desk.merchant_id}-{number}-{n}"),
+            )
+            for n in range(8)
+        ]
+        results = crowd.all_of(OPERATOR, calls)
+        assert states(results) == {"ok": 1, "PR212": 7}
+        ((new,),) = (rows for rows in results if isinstance(rows, list))
+        replaced = {row["api_key_id"]: row["replaced_by"] for row in desk.table("api_keys")}
+        assert replaced[old["api_key_id"]] == new["api_key_id"]
+        old = new
+
+
 def test_many_merchants_at_once_never_deadlock(crowd: Crowd) -> None:
     """Every door at once, several merchants, batches in any order."""
     dice = random.Random(7)

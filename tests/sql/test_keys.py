@@ -174,6 +174,8 @@ def test_a_key_has_its_limits(desk: Desk) -> None:
         ({"scopes": None}, "scopes"),
         ({"expires_at": "yesterday"}, "expires_at"),
         ({"expires_at": "-infinity"}, "expires_at"),
+        ({"expires_at": "infinity"}, "expires_at"),
+        ({"expires_at": "9999-12-31 UTC"}, "expires_at"),
         ({"owner": ""}, "owner"),
         ({"owner": "Asha"}, "owner"),
         ({"owner": "asha rao"}, "owner"),

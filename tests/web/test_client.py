@@ -169,13 +169,12 @@ def test_keys_are_managed(url: str, keeper: Caller) -> None:
 
 
 def test_a_list_goes_on_over_its_pages(url: str, keeper: Caller, api: Connection) -> None:
-    requests = ", ".join(
-        f"ROW('{number}', 1, 'INR', 'demo-bank-account', NULL, NULL, NULL,"
-        " NULL, NULL, NULL)::payrail.payout_request"
-        for number in range(205)
+    api.execute(
+        "SELECT payrail.create_payout(p_merchant_id => %s, p_idempotency_key => n::text,"
+        " p_amount => 1, p_currency => 'INR', p_bank_account_id => 'demo-bank-account')"
+        " FROM generate_series(1, 205) n",
+        [keeper.merchant_id],
     )
-    query = f"SELECT payrail.create_payouts(%s::uuid, ARRAY[{requests}])"
-    api.execute(query.encode(), [keeper.merchant_id])
     with using(url, keeper) as payrail:
         found = [payout.id for payout in payrail.payouts(status=["pending"])]
     assert len({*found}) == len(found) == 205

@@ -6,12 +6,15 @@ import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyapp.keys import SCOPES
 from pyapp.web import types
 from tests.web.client import Answer, Client
 from tests.web.conftest import Connection, NewClient
 from tests.web.test_contract import fits
+from tests.web.test_fuzz import FUZZ, JSON
 from tests.web.visitor import Page, Visitor
 
 ALL = [*SCOPES]
@@ -215,6 +218,25 @@ def test_another_merchants_keys_are_not_there(
     for key_id in (foreign, str(uuid.uuid4()), "x"):
         answer = keeper("POST" if path else "GET", f"/api_keys/{key_id}/{path}")
         assert (answer.status, answer.code) == (404, "api_key_not_found")
+
+
+@FUZZ
+@given(
+    body=st.dictionaries(
+        st.sampled_from(["scopes", "name", "expires_at", "overlap_seconds"]),
+        JSON | st.lists(st.sampled_from(ALL)) | st.datetimes(timezones=st.timezones()).map(str),
+    )
+)
+def test_any_body(new_client: NewClient, body: dict[str, Any]) -> None:
+    keeper = new_client(scopes=ALL, owner="asha")
+    key = made(keeper)["id"]
+    for path in ("/api_keys/", f"/api_keys/{key}/roll/", f"/api_keys/{key}/revoke/"):
+        answer = keeper.post(path, body)
+        assert answer.status < 500
+        if answer.status == 201:
+            assert fits(answer.body, types.NewApiKey)
+    assert signed_in(keeper).get("/keys").status == 200
+    keeper.close()
 
 
 # ------------------------------------------------------------------------------------ the limits
