@@ -116,6 +116,18 @@ class NewPayout(TypedDict, total=False):
     metadata: Mapping[str, str] | None
 
 
+class NewBankAccount(TypedDict, total=False):
+    """A bank account: `account_number` and `ifsc`, or `vpa`, or `iban`."""
+
+    id: Required[str]
+    holder_name: Required[str]
+    account_number: str
+    ifsc: str
+    vpa: str
+    iban: str
+    rail: str
+
+
 class BatchPayout(NewPayout, total=False):
     """A payout of a batch; without a key one is made of the batch and the line."""
 
@@ -440,6 +452,15 @@ class Client:
         """Return one bank account."""
         return self._send(_get(f"/bank_accounts/{_quoted(bank_account_id)}/", BankAccount))
 
+    def create_bank_account(self, **body: Unpack[NewBankAccount]) -> BankAccount:
+        """Add a bank account; the same again changes nothing."""
+        return self._send(_post("/bank_accounts/", BankAccount, body))
+
+    def archive_bank_account(self, bank_account_id: str) -> BankAccount:
+        """Take a bank account out of use: it gets no new payouts."""
+        path = f"/bank_accounts/{_quoted(bank_account_id)}/archive/"
+        return self._send(_post(path, BankAccount))
+
     def api_keys(self) -> Iterator[ApiKey]:
         """Return API keys without their secrets, newest first."""
         return self._all(_get("/api_keys/", ApiKey))
@@ -603,6 +624,15 @@ class AsyncClient:
     async def bank_account(self, bank_account_id: str) -> BankAccount:
         """Return one bank account."""
         return await self._send(_get(f"/bank_accounts/{_quoted(bank_account_id)}/", BankAccount))
+
+    async def create_bank_account(self, **body: Unpack[NewBankAccount]) -> BankAccount:
+        """Add a bank account; the same again changes nothing."""
+        return await self._send(_post("/bank_accounts/", BankAccount, body))
+
+    async def archive_bank_account(self, bank_account_id: str) -> BankAccount:
+        """Take a bank account out of use: it gets no new payouts."""
+        path = f"/bank_accounts/{_quoted(bank_account_id)}/archive/"
+        return await self._send(_post(path, BankAccount))
 
     def api_keys(self) -> AsyncIterator[ApiKey]:
         """Return API keys without their secrets, newest first."""

@@ -157,6 +157,18 @@ def test_a_payout_is_made_read_and_cancelled(url: str, keeper: Caller) -> None:
         assert payrail.bank_account(account.id) == account
 
 
+def test_bank_accounts_are_added_and_archived(url: str, keeper: Caller) -> None:
+    asha: Any = {"id": "asha", "holder_name": "Asha Rao", "vpa": "asha@bank"}
+    with using(url, keeper) as payrail:
+        account = payrail.create_bank_account(**asha)
+        assert payrail.create_bank_account(**asha) == account
+        assert payrail.create_payout(bank_account_id="asha", amount_paise=100).status == "pending"
+        assert payrail.archive_bank_account("asha").archived_at
+        with pytest.raises(ApiError) as refused:
+            payrail.bank_account("no?body")
+        assert refused.value.code == "bank_account_not_found"
+
+
 def test_keys_are_managed(url: str, keeper: Caller) -> None:
     with using(url, keeper) as payrail:
         made = payrail.create_api_key(scopes=["read"], name="reporting")
@@ -419,6 +431,7 @@ def test_both_clients_do_the_same() -> None:
     ("ours", "theirs"),
     [
         (library.NewPayout, types.CreatePayout),
+        (library.NewBankAccount, types.CreateBankAccount),
         (library.BatchPayout, types.BatchLine),
         (library.NewKey, types.CreateApiKey),
         (library.PayoutFilters, types.PayoutQuery),
