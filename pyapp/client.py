@@ -20,7 +20,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, Generic, Required, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -33,11 +33,15 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from pyapp.errors import FieldError, ProblemDocument
 from pyapp.keys import Scope
 from pyapp.web.types import (
+    AllRules,
     ApiKey,
+    Balances,
     BankAccount,
     Batch,
     BatchCheck,
     BatchLineResult,
+    Delivery,
+    DeliveryStatus,
     Event,
     Events,
     Kind,
@@ -46,10 +50,15 @@ from pyapp.web.types import (
     Me,
     Mode,
     NewApiKey,
+    NewWebhookEndpoint,
     Outcome,
     Payout,
     PayoutDetail,
+    Replayed,
+    Rules,
+    Statement,
     Status,
+    WebhookEndpoint,
 )
 
 T = TypeVar("T")
@@ -114,6 +123,10 @@ class NewPayout(TypedDict, total=False):
     currency: str
     reference: str | None
     metadata: Mapping[str, str] | None
+    scheduled_at: datetime | None
+    queue_if_low_balance: bool
+    narration: str | None
+    retry_of: UUID | None
 
 
 class NewBankAccount(TypedDict, total=False):
@@ -132,6 +145,23 @@ class BatchPayout(NewPayout, total=False):
     """A payout of a batch; without a key one is made of the batch and the line."""
 
     idempotency_key: str | None
+
+
+class NewEndpoint(TypedDict, total=False):
+    """Where to be told of events, and of which; all of them unless it says so."""
+
+    url: Required[str]
+    event_types: list[str]
+    description: str | None
+
+
+class EndpointChange(TypedDict, total=False):
+    """What is to change of an endpoint; the rest stays."""
+
+    url: str | None
+    event_types: list[str] | None
+    description: str | None
+    enabled: bool | None
 
 
 class PayoutFilters(TypedDict, total=False):
@@ -233,6 +263,35 @@ def _upload(payouts: Sequence[BatchPayout] | bytes) -> Mapping[str, Any] | bytes
 def _batch_lines(batch_id: UUID, outcome: Outcome | None) -> _Ask[BatchLineResult]:
     query = {} if outcome is None else {"outcome": outcome}
     return _get(f"/batches/{batch_id}/lines/", BatchLineResult, query)
+
+
+def _balances(at: datetime | None) -> _Ask[Balances]:
+    return _get("/balances/", Balances, {} if at is None else {"at": at})
+
+
+def _statement(since: date, until: date, currency: str) -> _Ask[Statement]:
+    query = {"since": since, "until": until, "currency": currency}
+    return _get("/statements/", Statement, query)
+
+
+def _endpoint(endpoint_id: UUID, then: str = "") -> str:
+    return f"/webhook_endpoints/{endpoint_id}/{then}"
+
+
+def _deliveries(endpoint_id: UUID, status: list[DeliveryStatus] | None) -> _Ask[Delivery]:
+    query = {} if status is None else {"status": status}
+    return _get(_endpoint(endpoint_id, "deliveries/"), Delivery, query)
+
+
+def _replay(endpoint_id: UUID, first: int, last: int | None) -> _Ask[Replayed]:
+    body = {"first": first, "last": last}
+    return _post(_endpoint(endpoint_id, "replay/"), Replayed, body, repeatable=False)
+
+
+def _roll_secret(endpoint_id: UUID, overlap_seconds: int) -> _Ask[NewWebhookEndpoint]:
+    body = {"overlap_seconds": overlap_seconds}
+    path = _endpoint(endpoint_id, "roll_secret/")
+    return _post(path, NewWebhookEndpoint, body, repeatable=False)
 
 
 def _events(cursor: str | None, kind: type[T]) -> _Ask[T]:
@@ -364,6 +423,14 @@ class Client:
         """Return the merchant whose key it is, and its balances."""
         return self._send(_get("/me/", Me))
 
+    def balances(self, *, at: datetime | None = None) -> Balances:
+        """Return the balance in each currency, as of a time if one is given."""
+        return self._send(_balances(at))
+
+    def statement(self, since: date, until: date, *, currency: str = "INR") -> Statement:
+        """Return all movements of some days (UTC, both included) between two balances."""
+        return self._send(_statement(since, until, currency))
+
     def ledger(self, **filters: Unpack[LedgerFilters]) -> Iterator[LedgerEntry]:
         """Return the ledger entries of one currency, newest first."""
         return self._all(_get("/ledger/", LedgerEntry, filters))
@@ -385,6 +452,18 @@ class Client:
     def cancel_payout(self, payout_id: UUID, *, reason: str | None = None) -> Payout:
         """Cancel a payout that no worker has taken yet."""
         return self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
+
+    def approve_payout(self, payout_id: UUID, *, reason: str | None = None) -> Payout:
+        """Approve a payout as the key's owner, who must not be the one who asked for it."""
+        return self._send(_post(f"/payouts/{payout_id}/approve/", Payout, {"reason": reason}))
+
+    def reject_payout(self, payout_id: UUID, reason: str) -> Payout:
+        """Reject a payout that awaits approval."""
+        return self._send(_post(f"/payouts/{payout_id}/reject/", Payout, {"reason": reason}))
+
+    def rules(self) -> list[Rules]:
+        """Return what has to be approved and how much may be paid, by currency."""
+        return self._send(_get("/rules/", AllRules)).data
 
     def create_batch(
         self,
@@ -443,6 +522,53 @@ class Client:
             except httpx.TransportError as exc:
                 pause = stream.pause(self._patience, exc)
             time.sleep(pause)
+
+    def webhook_endpoints(self) -> Iterator[WebhookEndpoint]:
+        """Return webhook endpoints, newest first."""
+        return self._all(_get("/webhook_endpoints/", WebhookEndpoint))
+
+    def webhook_endpoint(self, endpoint_id: UUID) -> WebhookEndpoint:
+        """Return one webhook endpoint."""
+        return self._send(_get(_endpoint(endpoint_id), WebhookEndpoint))
+
+    def create_webhook_endpoint(self, **body: Unpack[NewEndpoint]) -> NewWebhookEndpoint:
+        """Be told of events; the secret is in this answer only."""
+        ask = _post("/webhook_endpoints/", NewWebhookEndpoint, body, repeatable=False)
+        return self._send(ask)
+
+    def update_webhook_endpoint(
+        self, endpoint_id: UUID, **body: Unpack[EndpointChange]
+    ) -> WebhookEndpoint:
+        """Change a webhook endpoint, disable it, or enable it again."""
+        return self._send(_post(_endpoint(endpoint_id), WebhookEndpoint, body))
+
+    def roll_webhook_secret(
+        self, endpoint_id: UUID, *, overlap_seconds: int = 86400
+    ) -> NewWebhookEndpoint:
+        """Give an endpoint a new secret; the old one signs as well for `overlap_seconds` more."""
+        return self._send(_roll_secret(endpoint_id, overlap_seconds))
+
+    def archive_webhook_endpoint(self, endpoint_id: UUID) -> WebhookEndpoint:
+        """Send nothing there any more, for good."""
+        return self._send(_post(_endpoint(endpoint_id, "archive/"), WebhookEndpoint))
+
+    def send_test_event(self, endpoint_id: UUID) -> Event:
+        """Send an event to one endpoint that says nothing has happened."""
+        return self._send(_post(_endpoint(endpoint_id, "test/"), Event, repeatable=False))
+
+    def replay_events(self, endpoint_id: UUID, first: int, last: int | None = None) -> Replayed:
+        """Send an event again, or those from the first number to the last."""
+        return self._send(_replay(endpoint_id, first, last))
+
+    def webhook_deliveries(
+        self, endpoint_id: UUID, *, status: list[DeliveryStatus] | None = None
+    ) -> Iterator[Delivery]:
+        """Return the deliveries to an endpoint, newest first."""
+        return self._all(_deliveries(endpoint_id, status))
+
+    def webhook_delivery(self, endpoint_id: UUID, number: int) -> Delivery:
+        """Return the delivery of one event to an endpoint."""
+        return self._send(_get(_endpoint(endpoint_id, f"deliveries/{number}/"), Delivery))
 
     def bank_accounts(self) -> Iterator[BankAccount]:
         """Return bank accounts, by id."""
@@ -536,6 +662,14 @@ class AsyncClient:
         """Return the merchant whose key it is, and its balances."""
         return await self._send(_get("/me/", Me))
 
+    async def balances(self, *, at: datetime | None = None) -> Balances:
+        """Return the balance in each currency, as of a time if one is given."""
+        return await self._send(_balances(at))
+
+    async def statement(self, since: date, until: date, *, currency: str = "INR") -> Statement:
+        """Return all movements of some days (UTC, both included) between two balances."""
+        return await self._send(_statement(since, until, currency))
+
     def ledger(self, **filters: Unpack[LedgerFilters]) -> AsyncIterator[LedgerEntry]:
         """Return the ledger entries of one currency, newest first."""
         return self._all(_get("/ledger/", LedgerEntry, filters))
@@ -557,6 +691,18 @@ class AsyncClient:
     async def cancel_payout(self, payout_id: UUID, *, reason: str | None = None) -> Payout:
         """Cancel a payout that no worker has taken yet."""
         return await self._send(_post(f"/payouts/{payout_id}/cancel/", Payout, {"reason": reason}))
+
+    async def approve_payout(self, payout_id: UUID, *, reason: str | None = None) -> Payout:
+        """Approve a payout as the key's owner, who must not be the one who asked for it."""
+        return await self._send(_post(f"/payouts/{payout_id}/approve/", Payout, {"reason": reason}))
+
+    async def reject_payout(self, payout_id: UUID, reason: str) -> Payout:
+        """Reject a payout that awaits approval."""
+        return await self._send(_post(f"/payouts/{payout_id}/reject/", Payout, {"reason": reason}))
+
+    async def rules(self) -> list[Rules]:
+        """Return what has to be approved and how much may be paid, by currency."""
+        return (await self._send(_get("/rules/", AllRules))).data
 
     async def create_batch(
         self,
@@ -616,6 +762,55 @@ class AsyncClient:
             except httpx.TransportError as exc:
                 pause = stream.pause(self._patience, exc)
             await asyncio.sleep(pause)
+
+    def webhook_endpoints(self) -> AsyncIterator[WebhookEndpoint]:
+        """Return webhook endpoints, newest first."""
+        return self._all(_get("/webhook_endpoints/", WebhookEndpoint))
+
+    async def webhook_endpoint(self, endpoint_id: UUID) -> WebhookEndpoint:
+        """Return one webhook endpoint."""
+        return await self._send(_get(_endpoint(endpoint_id), WebhookEndpoint))
+
+    async def create_webhook_endpoint(self, **body: Unpack[NewEndpoint]) -> NewWebhookEndpoint:
+        """Be told of events; the secret is in this answer only."""
+        ask = _post("/webhook_endpoints/", NewWebhookEndpoint, body, repeatable=False)
+        return await self._send(ask)
+
+    async def update_webhook_endpoint(
+        self, endpoint_id: UUID, **body: Unpack[EndpointChange]
+    ) -> WebhookEndpoint:
+        """Change a webhook endpoint, disable it, or enable it again."""
+        return await self._send(_post(_endpoint(endpoint_id), WebhookEndpoint, body))
+
+    async def roll_webhook_secret(
+        self, endpoint_id: UUID, *, overlap_seconds: int = 86400
+    ) -> NewWebhookEndpoint:
+        """Give an endpoint a new secret; the old one signs as well for `overlap_seconds` more."""
+        return await self._send(_roll_secret(endpoint_id, overlap_seconds))
+
+    async def archive_webhook_endpoint(self, endpoint_id: UUID) -> WebhookEndpoint:
+        """Send nothing there any more, for good."""
+        return await self._send(_post(_endpoint(endpoint_id, "archive/"), WebhookEndpoint))
+
+    async def send_test_event(self, endpoint_id: UUID) -> Event:
+        """Send an event to one endpoint that says nothing has happened."""
+        return await self._send(_post(_endpoint(endpoint_id, "test/"), Event, repeatable=False))
+
+    async def replay_events(
+        self, endpoint_id: UUID, first: int, last: int | None = None
+    ) -> Replayed:
+        """Send an event again, or those from the first number to the last."""
+        return await self._send(_replay(endpoint_id, first, last))
+
+    def webhook_deliveries(
+        self, endpoint_id: UUID, *, status: list[DeliveryStatus] | None = None
+    ) -> AsyncIterator[Delivery]:
+        """Return the deliveries to an endpoint, newest first."""
+        return self._all(_deliveries(endpoint_id, status))
+
+    async def webhook_delivery(self, endpoint_id: UUID, number: int) -> Delivery:
+        """Return the delivery of one event to an endpoint."""
+        return await self._send(_get(_endpoint(endpoint_id, f"deliveries/{number}/"), Delivery))
 
     def bank_accounts(self) -> AsyncIterator[BankAccount]:
         """Return bank accounts, by id."""
