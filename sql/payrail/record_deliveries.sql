@@ -78,11 +78,12 @@ BEGIN
 
     UPDATE webhook.deliveries d
     SET
-        status = CASE WHEN r.delivered THEN 'delivered' WHEN d.attempts >= 9 THEN 'failed' ELSE 'pending' END,
+        -- what an endpoint that is disabled just now has never heard of waits for it to be enabled
+        status = CASE WHEN r.delivered THEN 'delivered' WHEN d.attempts >= 9 AND v_reason IS NULL THEN 'failed' ELSE 'pending' END,
         attempts = d.attempts + 1,
         first_attempt_at = coalesce(d.first_attempt_at, v_now),
         next_attempt_at = CASE
-            WHEN NOT r.delivered AND d.attempts < 9
+            WHEN NOT r.delivered AND (d.attempts < 9 OR v_reason IS NOT NULL)
                 THEN greatest(
                     coalesce(d.first_attempt_at, v_now) + v_schedule[d.attempts + 2] * v_late,
                     v_now + INTERVAL '5 s',

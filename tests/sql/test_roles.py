@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from pyapp.keys import new_webhook_secret
 from tests.conftest import Database
 from tests.desk import ACCOUNT, OPENING, TABLES, Desk
 
@@ -555,8 +556,11 @@ APPEND_ONLY = (
     "payout.batch_lines",
     "payout.batch_answers",
     "rail.evidence",
+    "webhook.attempts",
 )
 NEVER_DELETED = (
+    "webhook.endpoints",
+    "webhook.deliveries",
     "payout.payouts",
     "payout.batches",
     "merchant.merchants",
@@ -572,7 +576,26 @@ def full(own_desk: Desk) -> Desk:
     own_desk.payout("failed")
     batch = own_desk.upload(*[(None, 100, "INR", ACCOUNT, None, None)] * 2).json["id"]
     own_desk.advance(batch, limit=1)
+    tell(own_desk)
     return own_desk
+
+
+def tell(desk: Desk) -> None:
+    """Send an event to a webhook endpoint, in vain."""
+    (endpoint,) = desk.call(
+        *("payrail_api", "create_webhook_endpoint"),
+        url="https://shop.example/",
+        secret=new_webhook_secret(),
+    )
+    endpoint_id = endpoint["endpoint_id"]
+    desk.call("payrail_api", "send_test_event", endpoint_id=endpoint_id)
+    (claimed,) = desk.call("payrail_worker", "claim_deliveries", endpoint_id=endpoint_id)
+    desk.sql(
+        "payrail_worker",
+        "SELECT payrail.record_deliveries(%s, %s, %s, ARRAY[ROW(%s, now(), FALSE, 500, '1 s',"
+        " 'no', NULL, NULL)::payrail.delivery_result])",
+        [desk.merchant_id, endpoint_id, claimed["claim"], claimed["seq"]],
+    )
 
 
 @pytest.mark.parametrize("replication", ["origin", "replica"])
@@ -615,6 +638,9 @@ def test_a_record_is_never_altered(full: Desk, role: str, table: str, replicatio
         ("merchant.api_keys", "scopes = scopes[:1]"),
         ("merchant.api_keys", "owner = 'mallory'"),
         ("merchant.api_keys", "key_hash = sha256('known')"),
+        ("webhook.endpoints", "merchant_id = uuidv7()"),
+        ("webhook.endpoints", "cursor = cursor - 1"),
+        ("webhook.deliveries", "queued_at = now()"),
         ("payout.batches", "mode = 'all_or_nothing'"),
         ("payout.batches", "accepted = 0"),
         ("payout.batches", "answer = '{}'"),
