@@ -25,7 +25,9 @@ _LINE: Final = ("amount", "change", "available", "held")
 _LINES: Final = ("seq", "created_at", "kind", "payout_id", "reference", "utr", *_LINE)
 PAYOUTS: Final = (  # the columns of a list of payouts; failure_code is from status_details
     *("id", "status", "amount", "currency", "bank_account_id", "reference", "utr"),
-    *("failure_code", "created_at", "updated_at", "settled_at", "returned_at", "metadata"),
+    *("failure_code", "narration", "created_at", "updated_at", "settled_at", "returned_at"),
+    *("scheduled_at", "expires_at", "queue_if_low_balance", "approvals_required", "retry_of"),
+    "metadata",
 )
 
 

@@ -266,6 +266,11 @@ def test_more_payouts_than_are_read_at_a_time(client: Client, api: Connection) -
     assert len({row["id"] for row in rows(client.get("/exports/payouts/"))}) == 1001
 
 
+def test_all_that_is_known_of_a_payout_is_exported() -> None:
+    known = set(types.Payout.__struct_fields__) - {"amount_paise", "status_details"}
+    assert set(exports.PAYOUTS) == known | {"failure_code"}
+
+
 def test_metadata_and_failures_are_exported(
     client: Client, fail: Callable[[Client, str], None]
 ) -> None:
