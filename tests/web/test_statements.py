@@ -259,8 +259,10 @@ def test_an_export_holds_every_payout_once_newest_first(
 
 def test_more_payouts_than_are_read_at_a_time(client: Client, api: Connection) -> None:
     api.execute(
-        "SELECT payrail.create_payouts(%s, array_agg(ROW('k' || n, 1, 'INR', 'demo-bank-account',"
-        " NULL, NULL)::payrail.payout_request)) FROM generate_series(1, 1001) n",
+        "SELECT payrail.create_payouts(%s, array_agg(jsonb_populate_record("
+        "NULL::payrail.payout_request, jsonb_build_object('idempotency_key', 'k' || n, 'amount', 1,"
+        " 'currency', 'INR', 'bank_account_id', 'demo-bank-account'))))"
+        " FROM generate_series(1, 1001) n",
         [client.merchant_id],
     )
     assert len({row["id"] for row in rows(client.get("/exports/payouts/"))}) == 1001
