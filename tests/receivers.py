@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -85,10 +86,12 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(answer: Answer | None = None) -> AsyncIterator[Receiver]:
+async def receiving(
+    answer: Answer | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     """Run a receiver in this event loop."""
     receiver = Receiver(answer or saying(200))
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -349,6 +349,26 @@ def test_a_slow_endpoint_holds_up_no_other(desk: Desk) -> None:
     asyncio.run(run())
 
 
+def test_two_workers_send_nothing_twice_and_keep_the_order(desk: Desk) -> None:
+    async def run() -> None:
+        async with receiving() as receiver, AsyncExitStack() as stack:
+            endpoint(desk, receiver.url, "payout.*")
+            workers = [await Worker(desk).start(stack) for _ in range(3)]
+            for _ in range(25):
+                desk.payout("settled", 10)
+                await asyncio.gather(*(worker.look() for worker in workers))
+            await asyncio.gather(*(worker.drain() for worker in workers))
+            await Worker(desk).drain()
+            assert len(receiver.got) == len(set(receiver.ids)) == 75
+            of_payouts: dict[str, list[int]] = {}
+            for request in receiver.got:
+                said = request.event
+                of_payouts.setdefault(said["data"]["id"], []).append(said["sequence"])
+            assert {tuple(own) for own in of_payouts.values()} == {(1, 2, 3)}
+
+    asyncio.run(run())
+
+
 async def soon(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110  # servers that tell nobody

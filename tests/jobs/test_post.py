@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import shutil
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TypeVar
 
 import httpcore
@@ -136,6 +140,33 @@ def test_a_name_that_nobody_knows() -> None:
 
     with pytest.raises(RefusedError, match="resolved"):
         sending(lambda send: send("http://nowhere.example/", {}, b"x"), resolve)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="it makes the certificate")
+def test_a_certificate_is_of_the_name_whatever_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    names = ["-subj", "/CN=shop.example", "-addext", "subjectAltName=DNS:shop.example"]
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
+    subprocess.run(
+        ["openssl", *made, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async def knock(send: Post) -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        async with receiving(tls=context) as receiver:
+            said = await send(f"https://shop.example:{receiver.port}/", {}, b"x")
+            assert said.status == 200
+            with pytest.raises(httpcore.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await send(f"https://other.example:{receiver.port}/", {}, b"x")
+            assert len(receiver.got) == 1
+
+    sending(knock, lambda *_: ["127.0.0.1"])
 
 
 def test_a_redirect_is_an_answer_and_not_an_order() -> None:

@@ -35,6 +35,9 @@ TARGETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_siz
 PATHS = st.sampled_from(
     ["/payouts/", "/ledger/", "/bank_accounts/", "/payouts/{}/", "/payouts/{}/cancel", "/{}"]
 )
+PATHS |= st.sampled_from(
+    ["/events/", "/webhook_endpoints/{}/", "/webhook_endpoints/{}/deliveries/"]
+)
 PARAMETERS = ["limit", "cursor", "status", "kind", "currency", "created_after", "utr", "payout_id"]
 QUERIES = st.lists(
     st.tuples(

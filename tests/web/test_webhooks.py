@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyapp.web import types
 from tests.web.client import Client
 from tests.web.conftest import Connection, NewClient
 from tests.web.test_contract import fits
+from tests.web.test_fuzz import FUZZ, JSON, TARGETS
 
 SCOPES = ["read", "payouts:create", "webhooks:write"]
 
@@ -256,3 +260,27 @@ def test_metrics_of_webhooks(client: Client, worker: Connection) -> None:
     assert 'payrail_webhook_attempts{outcome="failed"}' in found
     assert "payrail_webhook_attempt_seconds" in found
     assert endpoint["url"] not in text
+
+
+FIELDS = st.sampled_from(
+    ["url", "event_types", "description", "enabled", "overlap_seconds", "first"]
+)
+BODIES = st.dictionaries(FIELDS, JSON, max_size=6).map(lambda body: json.dumps(body).encode())
+TEXTS = st.fixed_dictionaries(
+    {"url": TARGETS.map(lambda text: f"https://shop.example/{text}")},
+    optional={
+        "event_types": st.lists(st.sampled_from(["*", "payout.*", "payout.settled", "x.y"])),
+        "description": st.text(max_size=210),
+    },
+).map(lambda body: json.dumps(body).encode())
+
+
+@FUZZ
+@given(body=BODIES | TEXTS | st.binary(max_size=200))
+def test_any_body(client: Client, body: bytes) -> None:
+    path = f"/webhook_endpoints/{uuid.UUID(int=7)}"
+    for rest in ("/webhook_endpoints/", f"{path}/", f"{path}/replay/", f"{path}/roll_secret/"):
+        answer = client.post(rest, body)
+        assert answer.status < 500, (rest, body)
+        if answer.status >= 400:
+            assert answer.code
