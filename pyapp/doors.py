@@ -1126,9 +1126,11 @@ class Line:
 class DailyPayouts:
     """How the payouts requested on a day (UTC) stand now."""
 
-    day: date
+    day: date | None  # none where it is of all of them
     settled: int
     failed: int
+    returned: int
+    cancelled: int
     under_way: int
     median_seconds: float | None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -92,7 +93,7 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
     )
     paths["/docs"]["GET"] = _constant(openapi.page(document), "text/html")
     for file in _STATIC.iterdir():
-        paths[f"/static/{file.name}"]["GET"] = _constant(file.read_bytes(), _MEDIA[file.suffix])
+        paths[f"/static/{file.name}"]["GET"] = _file(file.read_bytes(), _MEDIA[file.suffix])
     paths["/healthz"]["GET"] = _healthy
     paths["/readyz"]["GET"] = _ready
     paths["/metrics"]["GET"] = metrics.show
@@ -115,6 +116,19 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
 def _constant(body: bytes | str, media_type: str) -> Handler:
     async def answer(_: Request) -> Response:
         return Response(body, media_type=media_type)
+
+    return answer
+
+
+def _file(body: bytes, media_type: str) -> Handler:
+    """Answer with a file; a browser that has it is told so."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+
+    async def answer(request: Request) -> Response:
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(body, media_type=media_type, headers=headers)
 
     return answer
 

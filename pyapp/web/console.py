@@ -86,16 +86,17 @@ class Visit:
         """Return an id of the path."""
         return decode.uuid(self.request.path_params[name], name.replace("_id", "_not_found"))
 
+    def around(self) -> dict[str, object]:
+        """Return what the header of a page shows."""
+        return {
+            "operator": self.session.caller,
+            "token": self.session.token,
+            "path": self.request.url.path,
+        }
+
     def page(self, template: str, status: int = 200, **given: object) -> Response:
         """Render a page of the console's."""
-        return pages.html(
-            template,
-            status,
-            operator=self.session.caller,
-            token=self.session.token,
-            path=self.request.url.path,
-            **given,
-        )
+        return pages.html(template, status, **self.around(), **given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,9 @@ class View:
             return RedirectResponse(f"/ops/sign-in?next={quote(where)}", 303)
         request.state.operator = found.caller
         form = await session.form(request, found) if self.method == "POST" else {}
-        return await self.handler(Visit(office, request, found, form))
+        visit = Visit(office, request, found, form)
+        request.state.around = visit.around()
+        return await self.handler(visit)
 
 
 # ------------------------------------------------------------------------------------ signing in

@@ -57,16 +57,13 @@ class Visit:
         """Whether the session's API key has this scope."""
         return scope in self.session.caller.scopes
 
+    def around(self) -> dict[str, object]:
+        """Return what the header of a page shows."""
+        return {"caller": self.session.caller, "token": self.session.token, "visit": self}
+
     def page(self, template: str, status: int = 200, **given: object) -> Response:
         """Render a page of this merchant's."""
-        return pages.html(
-            template,
-            status,
-            caller=self.session.caller,
-            token=self.session.token,
-            visit=self,
-            **given,
-        )
+        return pages.html(template, status, **self.around(), **given)
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -100,6 +97,7 @@ class View:
         else:
             form = await session.form(request, found) if self.method == "POST" else {}
             visit = Visit(db, request, found, form)
+        request.state.around = visit.around()
         if not visit.may(self.scope):
             raise Problem("forbidden", f"Your API key lacks the scope {self.scope}")
         async with turn(visit.merchant_id):
@@ -153,8 +151,8 @@ async def overview(visit: Visit) -> Response:
     days = await doors.daily_payouts(visit.db, visit.merchant_id, days=_PAYOUT_DAYS)
     payouts = await doors.payouts(visit.db, visit.merchant_id, limit=_LATEST)
     entries = await _entries(visit, currency, limit=_LATEST)
-    settled, failed = sum(day.settled for day in days), sum(day.failed for day in days)
-    medians = sorted(day.median_seconds for day in days if day.median_seconds is not None)
+    *days, whole = days
+    columns = [(d.settled, d.failed + d.returned, d.cancelled, d.under_way) for d in days]
     return visit.page(
         "overview.html",
         now=now,
@@ -162,11 +160,12 @@ async def overview(visit: Visit) -> Response:
         balances=balances,
         days=days,
         top=max(day.total for day in balances),
-        most=max(day.settled + day.failed + day.under_way for day in days),
+        whole=whole,
+        most=max(map(sum, columns), default=0),
+        wanted=_PAYOUT_DAYS,
         line=shown.line([day.total for day in balances], 560, 150),
-        bars=shown.stack([(d.settled, d.failed, d.under_way) for d in days], 150),
-        rate=f"{settled / (settled + failed):.0%}" if settled + failed else "-",
-        median=medians[len(medians) // 2] if medians else None,
+        bars=shown.stack(columns, 150),
+        rate=shown.rate(whole.settled, whole.settled + whole.failed + whole.returned),
         payouts=_decoded(payouts),
         entries=entries,
     )
@@ -411,12 +410,18 @@ _FIELDS: Final = ("amount", "currency", "bank_account_id", "reference", "idempot
 _REFUSALS: Final = {
     "insufficient_funds": "There is not enough money available for {amount}.",
     "bank_account_not_found": "Choose one of your bank accounts.",
+    "idempotency_key_reused": (
+        "This form has been sent before, and something else was in it. Look at your payouts before"
+        " you send it again."
+    ),
     "reference_invalid": "Use at most 255 printable characters, or leave it empty.",
 }
 
 
 def _field(pointer: str) -> str:
     name = pointer.removeprefix("/")
+    if name == "idempotency_key":
+        return "form"
     return name if name in _FIELDS else "amount"
 
 
@@ -428,12 +433,20 @@ async def _payout_form(
     visit: Visit, form: Mapping[str, str], errors: Mapping[str, str], *, status: int = 200
 ) -> Response:
     now = await _now(visit)
-    accounts = await doors.bank_accounts(visit.db, visit.merchant_id, limit=100)
-    usable = [account for account in _decoded(accounts) if not account["archived_at"]]
+    usable = [one async for one in _bank_accounts(visit) if not one["archived_at"]]
     given = dict.fromkeys(_FIELDS, "") | dict(form)
     return visit.page(
         "new-payout.html", status, now=now, form=given, errors=errors, accounts=usable
     )
+
+
+async def _bank_accounts(visit: Visit) -> AsyncIterator[Any]:
+    """Yield all bank accounts of the merchant, however many there are."""
+    after: str | None = None
+    while found := await doors.bank_accounts(visit.db, visit.merchant_id, limit=100, after=after):
+        for account in _decoded(found):
+            yield account
+        after = found[-1].key
 
 
 async def cancel_payout(visit: Visit) -> Response:

@@ -134,10 +134,17 @@ def inspect(value: object, depth: int = 0) -> None:
 
 
 def query(request: Request, into: type[T]) -> T:
-    """Decode the query string; a parameter repeats only where its type is a list."""
-    lists = {name for name, field in _fields(into).items() if "list[" in str(field.type)}
+    """Decode the query string; a parameter repeats only where its type is a list.
+
+    A page's address may have been given more by whoever linked to it, which is nothing of ours.
+    """
+    known = _fields(into)
+    in_page = getattr(request.state, "page", False)
+    lists = {name for name, field in known.items() if "list[" in str(field.type)}
     given: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
+        if in_page and name not in known:
+            continue
         if "\0" in value or (name in given and name not in lists):
             fault = "It contains U+0000" if "\0" in value else "It appears more than once"
             refuse(FieldError(parameter=name, code="invalid", detail=fault))

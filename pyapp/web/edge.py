@@ -32,8 +32,8 @@ _HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 ]
+_NO_STORE: Final = (b"cache-control", b"no-store")  # of what says nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,10 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 name = (b"x-request-id", request_id.encode())
-                ours = [*state.get("limits", ()), *_HEADERS, name]
-                message = {**message, "headers": [*message["headers"], *ours]}
+                given = message["headers"]
+                stored = any(key == b"cache-control" for key, _ in given)
+                ours = [*state.get("limits", ()), *_HEADERS, *([] if stored else [_NO_STORE]), name]
+                message = {**message, "headers": [*given, *ours]}
             await send(message)
 
         try:

@@ -24,6 +24,7 @@ TEMPLATES.filters |= {
     "moment": shown.moment,
     "exactly": shown.exactly,
     "span": shown.span,
+    "sentence": shown.sentence,
 }
 _BELOW: Final = {"/ops/reports": "/ops/rails", "/ops/files": "/ops/rails"}  # pages of other pages
 
@@ -63,15 +64,36 @@ def html(template: str, status: int = 200, /, **given: object) -> Response:
     return HTMLResponse(TEMPLATES.get_template(template).render(**given), status)
 
 
+# What people can do, where the API's advice is for programs.
+_ADVICE: Final = {
+    "forbidden": "Ask whoever gave you the key, or sign in with another one.",
+    "idempotency_key_in_flight": "Look at your payouts before you send it again.",
+    "internal": "Try again. If it stays, ask for help.",
+    "invalid_request": "Go back and correct it, or start from the overview.",
+    "method_not_allowed": "Start from the overview.",
+    "not_found": "Check the address, or start from the overview.",
+    "payload_too_large": "Go back and send less at once.",
+    "payout_not_found": "Check the address: you see the payouts of your own merchant only.",
+    "unauthorized": "Sign in again.",
+    "unavailable": "Nothing was lost. Load the page again in a moment.",
+}
+
+
 def problem(request: Request, found: Problem) -> Response:
-    """Show a problem as a page."""
+    """Show a problem as a page; whoever is signed in keeps the navigation."""
     in_console = request.app.state.console and request.url.path.startswith("/ops")
+    row = found.row
     response = html(
         "problem.html",
-        found.row.status,
-        problem=found,
+        row.status,
+        base="ops-base.html" if in_console else "base.html",
+        heading=row.meaning,
+        detail=found.detail if found.detail != f"{row.meaning}. {row.advice}" else None,
+        advice=_ADVICE.get(row.code, row.advice),
+        faults=found.errors,
         request_id=request.state.request_id,
         home="/ops" if in_console else "/",
+        **getattr(request.state, "around", {}),
     )
     response.headers.update(found.headers)
     return response

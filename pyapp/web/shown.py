@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from markupsafe import Markup
+
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
 STATUSES: Final = {
     "pending": "Pending",
     "processing": "Processing",
@@ -107,6 +111,29 @@ def span(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def rate(good: int, of: int) -> str:
+    """Write a share in per cent, never rounded up: 999 of 1000 is 99.9%, and only all is 100%."""
+    if not of:
+        return "-"
+    tenths = good * 1000 // of
+    return f"{tenths // 10}%" if tenths % 1000 == 0 else f"{tenths // 10}.{tenths % 10}%"
+
+
+def sentence(text: str) -> Markup:
+    """Write a bank's or a door's words as a sentence, and the instants in it as times."""
+    text = text.strip()
+    ended = text if not text or text[-1] in ".!?…" else f"{text}."
+    parts = _INSTANT.split(f"{ended[:1].upper()}{ended[1:]}")
+    return Markup().join(
+        _instant(part) if number % 2 else part for number, part in enumerate(parts)
+    )
+
+
+def _instant(text: str) -> Markup:
+    words = exactly(moment(text))
+    return Markup('<time datetime="{0}" title="{1}">{1}</time>').format(text, words)
 
 
 def line(values: Sequence[int], width: int, height: int) -> str:

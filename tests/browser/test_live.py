@@ -156,6 +156,17 @@ def test_a_page_of_another_merchant_is_loaded_again(window: Window, desk: Desk) 
     expect(page.locator("tr[data-payout]")).to_have_count(1)
 
 
+def test_a_change_is_told_to_whoever_can_not_see_it(window: Window, desk: Desk) -> None:
+    many, one = window.signed_in("/payouts"), window.tab("/")
+    payout_id = desk.payout()
+    for page in (many, one):
+        expect(page.locator("#said")).to_have_text("₹10.00 Pending")
+    one.goto(f"/payouts/{payout_id}")
+    desk.cancel(payout_id)
+    for page in (many, one):
+        expect(page.locator("#said")).to_have_text("₹10.00 Cancelled")
+
+
 def test_more_tabs_than_a_browser_has_connections(window: Window, desk: Desk) -> None:
     page = window.signed_in("/payouts")
     first = page

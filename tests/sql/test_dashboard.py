@@ -36,9 +36,10 @@ def daily(desk: Desk, door: str, days: int) -> list[dict[str, Any]]:
     """Ask for the last days; they end today, and none is left out."""
     before = datetime.now(UTC).date()
     rows = desk.call("payrail_api", door, days=days)
-    last = rows[-1]["day"]
+    told = [row["day"] for row in rows if row["day"]]
+    last = told[-1]
     assert before <= last <= datetime.now(UTC).date()
-    assert [row["day"] for row in rows] == [last - n * DAY for n in range(days)][::-1]
+    assert told == [last - n * DAY for n in range(days)][::-1]
     return rows
 
 
@@ -102,7 +103,8 @@ def test_a_merchant_without_money_has_had_none(desk: Desk) -> None:
 @pytest.mark.parametrize("door", ["daily_balances", "daily_payouts"])
 @pytest.mark.parametrize(("asked", "given"), [(0, 0), (-1, 0), (1, 1), (366, 366), (10**9, 366)])
 def test_a_year_at_most(desk: Desk, door: str, asked: int, given: int) -> None:
-    assert len(desk.call("payrail_api", door, days=asked)) == given
+    rows = desk.call("payrail_api", door, days=asked)
+    assert len([row for row in rows if row["day"]]) == given
 
 
 # --------------------------------------------------------------------------------- payouts by day
@@ -121,14 +123,45 @@ def test_the_payouts_of_a_day_are_those_requested_on_it(own_desk: Desk, days: in
             [random.uniform(0, 9), random.uniform(0, 24 * 20), payout_id],
         )
     payouts = own_desk.table("payouts")
-    rows = daily(own_desk, "daily_payouts", days)
+    *rows, whole = daily(own_desk, "daily_payouts", days)
     for row in rows:
-        assert row == plain(row["day"], payouts)
+        assert row == plain(payouts, row["day"])
+    recent = [one for one in payouts if made_on(one) >= rows[0]["day"]]
+    assert whole == plain(recent)
 
 
-def plain(day: date, payouts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what daily_payouts has to say about a day."""
-    made = [one for one in payouts if one["created_at"].astimezone(UTC).date() == day]
+def test_of_very_many_payouts_the_days_are_told_that_the_newest_cover(own_desk: Desk) -> None:
+    ages = [0, 0, 1, 1, 1, 2]  # days
+    for age, payout_id in [(age, own_desk.payout("settled", 100)) for age in ages]:
+        past(
+            own_desk,
+            "payout.payouts",
+            "SET payout_id = uuidv7(-age), created_at = created_at - age,"
+            " settled_at = settled_at - age"
+            " FROM (SELECT %s * INTERVAL '1 day') a (age) WHERE payout_id = %s",
+            [age, payout_id],
+        )
+    for most, told in (
+        (7, [0] * 11 + [1, 3, 2]),
+        (6, [3, 2]),
+        (5, [2]),
+        (4, [2]),
+        (2, [2]),
+        (1, [1]),
+    ):
+        *rows, whole = own_desk.call("payrail_api", "daily_payouts", most=most)
+        assert [row["settled"] for row in rows] == told
+        assert whole["settled"] == sum(told)
+
+
+def made_on(payout: dict[str, Any]) -> date:
+    made: datetime = payout["created_at"]
+    return made.astimezone(UTC).date()
+
+
+def plain(payouts: list[dict[str, Any]], day: date | None = None) -> dict[str, Any]:
+    """Return what daily_payouts has to say about a day, or about all of them."""
+    made = [one for one in payouts if day in {None, made_on(one)}]
     status = [str(one["status"]) for one in made]
     took = [
         (one["settled_at"] - one["created_at"]).total_seconds() for one in made if one["settled_at"]
@@ -136,7 +169,7 @@ def plain(day: date, payouts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "day": day,
         "settled": status.count("settled"),
-        "failed": sum(status.count(one) for one in ("failed", "returned", "cancelled")),
+        **{one: status.count(one) for one in ("failed", "returned", "cancelled")},
         "under_way": sum(status.count(one) for one in ("pending", "processing")),
         "median_seconds": pytest.approx(median(took)) if took else None,
     }

@@ -632,7 +632,60 @@ def test_the_overview_shows_what_there_is(
     text = visitor.get("/").text
     assert "Available ₹9,940.00" in text
     assert "Held for payouts ₹20.00" in text
-    assert "Success rate, 14 days 50%" in text
+    assert "Success rate, 14 days 50.0%" in text
+
+
+def test_what_a_merchant_cancels_is_no_failure(
+    visitor: Visitor, settle: Callable[[Client, str], None]
+) -> None:
+    settle(visitor.client, visitor.client.payout(4000)["id"])
+    cancelled = visitor.client.payout(3000)["id"]
+    visitor.client.post(f"/payouts/{cancelled}/cancel/", {})
+    assert "Success rate, 14 days 100%" in visitor.get("/").text
+
+
+def test_an_overview_without_payouts_draws_none(visitor: Visitor) -> None:
+    assert "No payouts in these days." in visitor.get("/").text
+
+
+def test_a_page_that_refuses_keeps_the_navigation_and_says_what_is_wrong(visitor: Visitor) -> None:
+    page = visitor.get("/payouts?limit=x&status=y")
+    assert page.status == 422
+    assert "/ledger" in page.values("href", "a")
+    assert "limit : Expected" in page.text
+    assert "status : Invalid" in page.text
+    page = visitor.get("/payouts/nope")
+    assert page.text.count("There is no such payout") == 2  # its title and its heading
+    assert "/sign-out" in page.actions
+
+
+@pytest.mark.parametrize("path", ["/", "/payouts", "/ledger", "/bank-accounts"])
+def test_what_others_add_to_an_address_is_passed_over(visitor: Visitor, path: str) -> None:
+    assert visitor.get(f"{path}?utm_source=a&utm_source=b").status == 200
+
+
+def test_a_form_that_was_sent_with_something_else_in_it_says_so(visitor: Visitor) -> None:
+    form = payout_form(visitor)
+    visitor.post("/payouts/new", form)
+    page = visitor.post("/payouts/new", form | {"amount": "61"})
+    assert page.status == 422
+    assert "This form has been sent before, and something else was in it." in page.text
+    assert page.text.startswith("Error: New payout")
+
+
+def test_all_bank_accounts_can_be_paid_to(visitor: Visitor, operator: Connection) -> None:
+    for number in range(120):
+        operator.execute(
+            "SELECT payrail.add_bank_account(%s, %s, 'Asha Rao', '000000000001', 'HDFC0000001')",
+            [visitor.client.merchant_id, f"zz-{number:03}"],
+        )
+    operator.execute(
+        "SELECT payrail.archive_bank_account(%s, 'zz-003')", [visitor.client.merchant_id]
+    )
+    offered = visitor.get("/payouts/new").values("value", "option")
+    expected = {f"zz-{number:03}" for number in range(120)} - {"zz-003"}
+    assert {*offered} >= expected
+    assert "zz-003" not in offered
 
 
 def test_a_failed_payout_says_why(visitor: Visitor, fail: Callable[[Client, str], None]) -> None:
@@ -640,8 +693,8 @@ def test_a_failed_payout_says_why(visitor: Visitor, fail: Callable[[Client, str]
     fail(visitor.client, payout_id)
     details = visitor.client.get(f"/payouts/{payout_id}/").json["status_details"]
     text = visitor.get(f"/payouts/{payout_id}").text
-    assert details["description"] in text
-    assert details["next_step"] in text
+    said = f"{details['description'].rstrip('.')}. {details['next_step']}"
+    assert said in text
     assert "Requested" in text
     assert "Sent to the bank" in text
     assert "Held for a payout ₹30.00" in text

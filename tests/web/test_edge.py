@@ -37,6 +37,15 @@ def test_every_response_is_named_and_guarded(client: Client, path: str) -> None:
     assert "server" not in headers
 
 
+def test_a_file_is_sent_once(client: Client) -> None:
+    first = client.get("//static/app.css")
+    assert first.headers["cache-control"] == "no-cache"
+    tag = first.headers["etag"]
+    again = client("GET", "//static/app.css", headers=[("If-None-Match", tag)])
+    assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag)
+    assert client("GET", "//static/app.css", headers=[("If-None-Match", '"x"')]).status == 200
+
+
 def test_request_ids(client: Client) -> None:
     given = client("GET", "/nope", headers=[("X-Request-Id", "mine-1")])
     assert given.headers["x-request-id"] == given.json["request_id"] == "mine-1"

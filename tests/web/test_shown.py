@@ -26,6 +26,33 @@ def test_a_duration_has_its_unit(seconds: float | None, text: str) -> None:
     assert shown.span(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("good", "of", "text"),
+    [
+        (0, 0, "-"),
+        (0, 7, "0%"),
+        (7, 7, "100%"),
+        (1, 2, "50.0%"),
+        (9_999, 10_000, "99.9%"),
+        (2, 3, "66.6%"),
+    ],
+)
+def test_a_rate_is_never_rounded_up(good: int, of: int, text: str) -> None:
+    assert shown.rate(good, of) == text
+
+
+def test_words_are_written_as_a_sentence() -> None:
+    assert shown.sentence("account closed") == "Account closed."
+    assert shown.sentence(" Wait! ") == "Wait!"
+    assert shown.sentence("") == ""
+    assert shown.sentence("<b>&") == "&lt;b&gt;&amp;."
+    asked = shown.sentence("asked again at 2026-11-25T10:00:00.5Z")
+    words = "25 Nov 2026, 10:00:00 UTC"
+    assert asked == (
+        f'Asked again at <time datetime="2026-11-25T10:00:00.5Z" title="{words}">{words}</time>.'
+    )
+
+
 @given(st.lists(st.integers(0, 10**18), min_size=1, max_size=40))
 def test_a_line_stays_in_its_box(values: list[int]) -> None:
     points = [tuple(map(float, one.split(","))) for one in shown.line(values, 560, 150).split()]

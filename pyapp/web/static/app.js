@@ -34,9 +34,16 @@ function fragment(html) {
   return template.content.firstElementChild;
 }
 
+// What a screen reader says of a change that its user can not see.
+function say(text) {
+  document.getElementById("said").textContent = text;
+}
+
 function showPayout({ id, row }) {
   const shown = [...document.querySelectorAll("tr[data-payout]")].filter((one) => one.dataset.payout === id);
+  const fresh = fragment(row);
   for (const old of shown) old.replaceWith(fragment(row));
+  say(["td:first-child", ".badge"].map((place) => fresh.querySelector(place)?.textContent ?? "").join(" "));
   if (shown.length > 0) return;
   for (const newest of document.querySelectorAll("tbody[data-newest]")) {
     const first = newest.firstElementChild;
@@ -75,6 +82,8 @@ async function replacePayout(whole) {
   if (!fresh) return;
   tellTimes(fresh);
   keepingFocus(() => whole.replaceWith(fresh));
+  const [before, after] = [whole, fresh].map((one) => one.querySelector("h1")?.textContent);
+  if (before !== after) say(after);
   askAgain(fresh);
 }
 
@@ -162,6 +171,9 @@ document.addEventListener("submit", (event) => {
 
 // a page that comes back from the browser's cache is out of date
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// whoever sent a form that was refused goes on where the fault is
+document.querySelector("[aria-invalid]:is(input, select, textarea), [aria-invalid] input")?.focus();
 
 tellTimes();
 setInterval(tellTimes, 10_000);
