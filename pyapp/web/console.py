@@ -113,7 +113,7 @@ class View:
         office: Office = request.app.state.console
         found = await COOKIE.session(office.db, request)
         if found is None:
-            where = request.url.path if self.method == "GET" else "/ops"
+            where = session.place(request) if self.method == "GET" else "/ops"
             return RedirectResponse(f"/ops/sign-in?next={quote(where)}", 303)
         request.state.operator = found.caller
         form = await session.form(request, found) if self.method == "POST" else {}

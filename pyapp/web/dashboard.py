@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlencode
@@ -87,7 +87,7 @@ class View:
         if found is None and self.path == "/live":  # no browser follows a stream to a form
             raise Problem("unauthorized")
         if found is None:
-            where = request.url.path if self.method == "GET" else "/"
+            where = session.place(request) if self.method == "GET" else "/"
             return RedirectResponse(f"/sign-in?next={quote(where)}", 303)
         request.state.key_prefix = found.caller.key_prefix
         request.state.merchant_id = found.caller.merchant_id
@@ -171,9 +171,43 @@ async def overview(visit: Visit) -> Response:
     )
 
 
+_Day = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")]
+
+
 class _Search(Page, frozen=True, kw_only=True):
     status: list[Status] | None = None
     q: Annotated[str, Meta(max_length=255)] | None = None
+    since: _Day = ""  # days in UTC
+    until: _Day = ""
+
+    @property
+    def filters(self) -> dict[str, object]:
+        """What the list is narrowed down to, but for what is typed."""
+        return {
+            "status": self.status,
+            "created_after": _start(self.since),
+            "created_before": _start(self.until, later=1),
+        }
+
+    @property
+    def given(self) -> list[tuple[str, str]]:
+        """The fields of the form that are filled in."""
+        texts = {"since": self.since, "until": self.until, "q": (self.q or "").strip()}
+        return [
+            *(("status", status) for status in self.status or []),
+            *((name, text) for name, text in texts.items() if text),
+        ]
+
+
+def _start(day: str, later: int = 0) -> datetime | None:
+    """Return when a day begins, or one so many days later; none is given as an empty field."""
+    if not day:
+        return None
+    try:
+        found = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
+        return found + timedelta(days=later)
+    except (ValueError, OverflowError):
+        raise Problem("invalid_request", f"There is no day {day}") from None
 
 
 async def payouts(visit: Visit) -> Response:
@@ -186,16 +220,14 @@ async def payouts(visit: Visit) -> Response:
     now = await _now(visit)
     found: list[doors.Item[UUID]] = []
     for column in ("reference", "utr") if typed else ("reference",):
-        filters = {"status": query.status, column: typed or None}
+        filters = {**query.filters, column: typed or None}
         found = await doors.payouts(
             visit.db, visit.merchant_id, limit=query.limit + 1, after=after, filters=filters
         )
         if found:
             break
     more = len(found) > query.limit
-    given = [("status", status) for status in query.status or []] + (
-        [("q", typed)] if typed else []
-    )
+    given = query.given
     cursor = ("cursor", decode.write_cursor(found[query.limit - 1].key)) if more else None
     return visit.page(
         "payouts.html",
@@ -203,6 +235,9 @@ async def payouts(visit: Visit) -> Response:
         payouts=_decoded(found[: query.limit]),
         chosen=query.status or [],
         typed=typed,
+        since=query.since,
+        until=query.until,
+        narrowed=bool(given),
         export=urlencode(given),
         first=query.cursor is None,
         more=f"/payouts?{urlencode([*given, cursor])}" if cursor else None,
@@ -294,7 +329,7 @@ async def statement(visit: Visit) -> Response:
 async def export(visit: Visit) -> Response:
     """Send the payouts that are listed as CSV."""
     query = decode.query(visit.request, _Search)
-    filters: dict[str, object] = {"status": query.status}
+    filters = query.filters
     typed = (query.q or "").strip()
     if typed:
         by_reference = await doors.payouts(

@@ -143,6 +143,12 @@ def _fields(pairs: list[tuple[str, str]], session: Session[Any] | None) -> dict[
     return fields
 
 
+def place(request: Request) -> str:
+    """Return the path of a request with its query, to come back to."""
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path
+
+
 def sha256(secret: str) -> bytes:
     """Return what the database keeps of a secret."""
     return hashlib.sha256(secret.encode()).digest()

@@ -99,7 +99,7 @@ def test_a_filtered_list_is_only_kept_up_to_date(window: Window, desk: Desk) -> 
     first = desk.payout()
     page = window.signed_in("/payouts")
     page.get_by_role("checkbox", name="Pending").check()
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**status=pending")
     desk.payout()
     desk.cancel(first)
@@ -165,6 +165,15 @@ def test_a_change_is_told_to_whoever_can_not_see_it(window: Window, desk: Desk) 
     desk.cancel(payout_id)
     for page in (many, one):
         expect(page.locator("#said")).to_have_text("₹10.00 Cancelled")
+
+
+def test_the_ledger_is_live(window: Window, desk: Desk) -> None:
+    page = window.signed_in("/ledger")
+    page.evaluate("window.loaded = 'once'")
+    desk.payout()
+    expect(page.get_by_text("Held for a payout").last).to_be_visible()
+    expect(page.locator("#entries tbody tr")).to_have_count(2)
+    assert page.evaluate("window.loaded") == "once"
 
 
 def test_more_tabs_than_a_browser_has_connections(window: Window, desk: Desk) -> None:

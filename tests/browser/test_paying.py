@@ -101,7 +101,7 @@ def test_filter_and_search(window: Window, desk: Desk) -> None:
     shown(named, failed, paid)
     page.get_by_role("checkbox", name="Settled").check()
     page.get_by_role("checkbox", name="Failed").check()
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Apply").click()
     shown(failed, paid)
     expect(page.get_by_role("checkbox", name="Settled")).to_be_checked()
     page.get_by_role("link", name="Clear").click()

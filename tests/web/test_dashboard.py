@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -671,6 +672,33 @@ def test_a_form_that_was_sent_with_something_else_in_it_says_so(visitor: Visitor
     assert page.status == 422
     assert "This form has been sent before, and something else was in it." in page.text
     assert page.text.startswith("Error: New payout")
+
+
+def test_payouts_of_some_days(visitor: Visitor) -> None:
+    payout_id = visitor.client.payout(100)["id"]
+    today = datetime.now(UTC).date()
+    before, after = today - timedelta(days=1), today + timedelta(days=1)
+    for since, until, found in (
+        (before, after, [payout_id]),
+        (before, "", [payout_id]),
+        ("", after, [payout_id]),
+        (before - timedelta(days=1), before, []),
+        (after, "", []),
+    ):
+        path = f"/payouts?{urlencode({'since': since, 'until': until, 'q': ''})}"
+        assert visitor.get(path).payouts == found
+    page = visitor.get("/payouts?since=2026-02-30")
+    assert page.status == 422
+    assert "There is no day 2026-02-30." in page.text
+
+
+def test_whoever_signs_in_again_comes_back_to_the_same_search(visitor: Visitor) -> None:
+    nobody = replace(visitor, cookie=None)
+    location = nobody.get("/payouts?status=settled&q=a%26b").location
+    form = nobody.get(location).fields
+    assert visitor.sign_in(visitor.client.key, form["next"]).location == (
+        "/payouts?status=settled&q=a%26b"
+    )
 
 
 def test_all_bank_accounts_can_be_paid_to(visitor: Visitor, operator: Connection) -> None:

@@ -2,14 +2,15 @@
 // was rendered, and escaped, by the server.
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const relative = new Intl.RelativeTimeFormat("en"); // "1 day ago", which yesterday may not be
 
 function tellTimes(root = document) {
   for (const time of root.querySelectorAll("time")) {
     const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
     const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
-    const text = relative.format(Math.trunc(seconds / size), unit);
+    const text = Math.abs(seconds) < 1 ? "now" : relative.format(Math.trunc(seconds / size), unit);
     if (time.textContent !== text) time.textContent = text;
+    if (time.title.endsWith("UTC")) time.title += `, here ${new Date(time.dateTime).toLocaleString()}`;
   }
 }
 
@@ -56,6 +57,14 @@ function showPayout({ id, row }) {
   }
 }
 
+const SOON = 3000; // ms
+let due = null;
+
+// A list that any news belongs to is not loaded again for each of them.
+function reloadSoon() {
+  due ??= setTimeout(() => { due = null; reloadPayout(document.querySelector("[data-whole]")); }, SOON);
+}
+
 let reloading = false;
 let again = false;
 
@@ -94,7 +103,6 @@ function askAgain(whole, wait) {
   setTimeout(() => { if (whole.isConnected) reloadPayout(whole); }, wait);
 }
 
-const SOON = 3000;
 let since = document.body.dataset.since;
 let source = null;
 
@@ -118,7 +126,8 @@ function listen() {
     keepingFocus(() => news.payouts.forEach(showPayout));
     const told = new Set(news.payouts.map(({ id }) => id));
     const whole = document.querySelector("[data-whole]");
-    if (whole && (news.more || told.has(whole.dataset.whole) || whole.hasAttribute("data-any"))) reloadPayout(whole);
+    if (whole?.hasAttribute("data-any")) reloadSoon();
+    else if (whole && (news.more || told.has(whole.dataset.whole))) reloadPayout(whole);
     const untold = [...document.querySelectorAll("tr[data-payout]")].some((row) => !told.has(row.dataset.payout));
     if (news.more && untold) document.getElementById("stale").hidden = false;
   };
@@ -149,16 +158,17 @@ async function findOutWhy(offline) {
 }
 
 addEventListener("pagehide", hush);
+addEventListener("online", () => { hush(); listen(); });
+addEventListener("offline", () => { if (source) document.getElementById("offline").hidden = false; });
 document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else listen(); });
 
 document.addEventListener("click", async ({ target }) => {
   const button = target.closest("[data-copy]");
   if (!button) return;
   await navigator.clipboard.writeText(button.dataset.copy);
-  const label = button.firstChild;
-  const text = label.data;
-  label.data = "Copied";
-  setTimeout(() => { label.data = text; }, 1500);
+  button.firstChild.data = "Copied";
+  say("Copied");
+  setTimeout(() => { button.firstChild.data = "Copy"; }, 1500);
 });
 
 document.addEventListener("submit", (event) => {
@@ -171,6 +181,9 @@ document.addEventListener("submit", (event) => {
 
 // a page that comes back from the browser's cache is out of date
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// the cookie of a session is kept on a secure connection only
+for (const one of document.querySelectorAll("[data-insecure]")) one.hidden = isSecureContext;
 
 // whoever sent a form that was refused goes on where the fault is
 document.querySelector("[aria-invalid]:is(input, select, textarea), [aria-invalid] input")?.focus();
