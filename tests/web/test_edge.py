@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import uuid
 from collections import Counter
@@ -21,7 +22,10 @@ from tests.web.conftest import NewClient, Web, wait_until
 
 NOBODY = "019a2f4e-0000-7000-8000-000000000000"
 PATHS = sorted(
-    {route.path.format(payout_id=NOBODY, bank_account_id="demo-bank-account") for route in ROUTES}
+    {
+        re.sub(r"\{\w+\}", NOBODY, route.path.replace("{bank_account_id}", "demo-bank-account"))
+        for route in ROUTES
+    }
 )
 
 
