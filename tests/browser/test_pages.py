@@ -167,6 +167,18 @@ def serious(page: Page) -> list[tuple[str, Any]]:
     ]
 
 
+def test_a_statement_fits_on_paper(windows: Windows, desk: Desk) -> None:
+    """A4 with margins of 15 mm is 680 pixels wide."""
+    desk.credit(10**9, "wide")
+    desk.create("wide", 10**8, reference="w" * 64)
+    page = windows.open(desk, viewport={"width": 680, "height": 1000}).signed_in()
+    page.goto("/statement?since=2020-01-01&until=2999-12-31&format=html")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.get_by_role("columnheader", name="Held").is_visible()
+    assert not page.get_by_role("link", name="Statements").is_visible()
+
+
 def test_no_page_scrolls_sideways(windows: Windows, busy: Desk) -> None:
     page = windows.open(busy, viewport=PHONE).signed_in()
     for path in visit(page, busy):
