@@ -7,11 +7,25 @@ STABLE
 AS $$
 DECLARE
     v_data json := p_event.data;
+    v_payout payrail.payouts;
 BEGIN
     IF p_event.payout_id IS NOT NULL THEN
-        SELECT payrail.payout_json(payrail.payout_at(p, p_event.to_status, p_event.created_at)) INTO v_data
+        SELECT p.* INTO v_payout
         FROM payrail.payouts p
         WHERE p.merchant_id = p_event.merchant_id AND p.payout_id = p_event.payout_id;
+        -- that one is needed may turn out when money comes to what is queued
+        IF v_payout.approvals_required > 0 AND NOT EXISTS (
+            SELECT
+            FROM payrail.payout_history h
+            WHERE
+                h.merchant_id = p_event.merchant_id
+                AND h.payout_id = p_event.payout_id
+                AND h.seq <= p_event.payout_version
+                AND h.to_status = 'awaiting_approval'
+        ) THEN
+            v_payout.approvals_required := 0;
+        END IF;
+        v_data := payrail.payout_json(payrail.payout_at(v_payout, p_event.to_status, p_event.created_at));
     END IF;
     RETURN row_to_json(r)
     FROM (

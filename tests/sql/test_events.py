@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.desk import STATUSES, Desk
+from tests.desk import OPENING, STATUSES, Desk
 
 RENDER = (
     "SELECT payrail.event_json(e)::text AS event FROM payrail.events e"
@@ -98,3 +98,22 @@ def test_every_type_that_happens_is_listed(desk: Desk) -> None:
     query = "SELECT prosrc FROM pg_proc WHERE prosrc ~ 'webhook.add_event'"
     sources = "".join(row["prosrc"] for row in desk.sql("admin", query))
     assert set(re.findall(r"add_event\(\s*p_merchant_id,\s*'([a-z._]+)'", sources)) <= listed
+
+
+def test_an_approval_that_turns_out_to_be_needed_changes_nothing_that_was_told(desk: Desk) -> None:
+    desk.rule(daily_limit=500, over_limit="approve")
+    payout_id = desk.create("late", 2 * OPENING, queue_if_low_balance=True).payout_id
+    assert desk.see(payout_id)["status"] == "queued"
+    told = texts(desk)
+    desk.credit(5 * OPENING, "more")
+    assert desk.see(payout_id)["status"] == "awaiting_approval"
+    assert texts(desk)[: len(told)] == told
+    told = texts(desk)
+    desk.approve(payout_id)
+    assert desk.see(payout_id)["status"] == "pending"
+    assert texts(desk)[: len(told)] == told
+    assert [event["type"] for event in events(desk) if event["sequence"]] == [
+        "payout.queued",
+        "payout.awaiting_approval",
+        "payout.approved",
+    ]

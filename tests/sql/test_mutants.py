@@ -31,6 +31,7 @@ from tests.sql import test_payouts as payouts
 from tests.sql import test_rails as rails
 from tests.sql import test_reports as reports
 from tests.sql import test_roles as roles
+from tests.sql import test_webhooks as webhooks
 
 SQL: Final = Path(__file__).parents[2] / "sql"
 Check = Callable[..., None]
@@ -701,6 +702,53 @@ MUTANTS: Final = [
         (reports.test_each_difference_to_our_books_is_a_case,),
         "payrail/reconciliation.sql",
         (("        AND b.rail = v_report.rail\n", "        AND FALSE\n"),),
+    ),
+    Mutant(
+        "a webhook is handed out to everybody",
+        (webhooks.test_what_is_handed_out_is_nobody_elses_until_the_lease_is_over,),
+        "payrail/claim_deliveries.sql",
+        (("not_before = v_now + p_lease", "not_before = v_now"),),
+    ),
+    Mutant(
+        "a worker whose lease is over has the last word",
+        (webhooks.test_a_claim_is_recorded_once,),
+        "payrail/record_deliveries.sql",
+        (
+            (
+                "e.endpoint_id = p_endpoint_id AND e.claim = p_claim AND e.archived_at IS NULL",
+                "e.endpoint_id = p_endpoint_id AND e.archived_at IS NULL",
+            ),
+        ),
+    ),
+    Mutant(
+        "an endpoint gets what it did not ask for",
+        (webhooks.test_an_endpoint_gets_its_types_and_no_others,),
+        "payrail/claim_deliveries.sql",
+        (("WHERE n.is_wanted AND n.nth <= v_room", "WHERE n.nth <= v_room"),),
+    ),
+    Mutant(
+        "a test goes to everybody",
+        (webhooks.test_a_test_is_of_one_endpoint,),
+        "webhook/wants.sql",
+        (("WHEN 'endpoint.test' THEN", "WHEN 'nothing' THEN"),),
+    ),
+    Mutant(
+        "who is down is hammered",
+        (webhooks.test_five_failures_leave_one_attempt_a_minute,),
+        "payrail/record_deliveries.sql",
+        (("WHEN v_failures >= 5 THEN v_now + INTERVAL", "WHEN FALSE THEN v_now + INTERVAL"),),
+    ),
+    Mutant(
+        "410 is a failure like another",
+        (webhooks.test_410_turns_it_off_and_an_event_says_so,),
+        "payrail/record_deliveries.sql",
+        (("r.response_status = 410", "FALSE"),),
+    ),
+    Mutant(
+        "an old secret signs for ever",
+        (webhooks.test_a_secret_that_was_rolled_signs_until_the_overlap_is_over,),
+        "payrail/claim_deliveries.sql",
+        (("v_endpoint.previous_until > v_now", "v_endpoint.previous_until IS NOT NULL"),),
     ),
 ]
 
