@@ -12,7 +12,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -187,21 +187,32 @@ def _header(row: list[str]) -> list[str]:
     return columns
 
 
-def _row(columns: Sequence[str], row: Sequence[str]) -> object:
-    """Return what a row asks for; a list is what it is told instead."""
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why a row stands for nothing."""
+
+    code: str
+    detail: str
+    field: str | None = None
+
+
+def _row(columns: Sequence[str], row: Sequence[str]) -> dict[str, Any] | _Fault:
+    """Return what a row asks for, or why it asks for nothing."""
     if len(row) != len(columns):
         detail = f"It has {len(row)} fields and the header line has {len(columns)}"
-        return [("", "invalid", f"{detail}: quote what contains a comma")]
+        return _Fault("invalid", f"{detail}: quote what contains a comma")
     cells = {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
     found: dict[str, Any] = {
         name: cell for name, cell in cells.items() if cell and not name.startswith(_METADATA)
     }
     currency = found.setdefault("currency", "INR")
     if currency not in EXPONENTS:
-        return [("currency", "currency_unknown", f"{currency!a} is no currency's ISO 4217 code")]
+        detail = f"{currency!a} is no currency's ISO 4217 code"
+        return _Fault("currency_unknown", detail, "currency")
     amount = read_money(cells["amount"], currency)
     if amount is None:
-        return [("amount", "amount_invalid", f"{cells['amount']!a} can not be paid: {_AMOUNT}")]
+        detail = f"{cells['amount']!a} can not be paid: {_AMOUNT}"
+        return _Fault("amount_invalid", detail, "amount")
     metadata = {
         name.removeprefix(_METADATA): cell
         for name, cell in cells.items()
@@ -214,11 +225,8 @@ def _row(columns: Sequence[str], row: Sequence[str]) -> object:
 
 
 def _request(line: int, row: object) -> PayoutRequest | list[LineError]:
-    if isinstance(row, list):
-        return [
-            LineError(line=line, field=field or None, code=code, detail=detail)
-            for field, code, detail in row
-        ]
+    if isinstance(row, _Fault):
+        return [LineError(line=line, field=row.field, code=row.code, detail=row.detail)]
     if not isinstance(row, dict):
         return [LineError(line=line, code="invalid", detail="It has to be an object")]
     try:

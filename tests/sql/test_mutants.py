@@ -20,6 +20,7 @@ from tests.concurrency import test_races as races
 from tests.conftest import Database
 from tests.crowd import Crowd
 from tests.desk import Desk
+from tests.sql import test_batches as batches
 from tests.sql import test_cases as cases
 from tests.sql import test_claims as claims
 from tests.sql import test_files as files
@@ -86,6 +87,64 @@ def filing(check: Check) -> Check:
 
 
 MUTANTS: Final = [
+    Mutant(
+        "what a refused batch has made stays",
+        (batches.test_all_of_a_batch_or_nothing,),
+        "payrail/advance_batch.sql",
+        (("            IF v_is_refused THEN\n", "            IF FALSE THEN\n"),),
+    ),
+    Mutant(
+        "a batch begins again at each step",
+        (batches.test_each_line_becomes_a_payout_under_a_key_of_its_own,),
+        "payrail/advance_batch.sql",
+        (("v_done := v_batch.accepted + v_batch.rejected;", "v_done := 0;"),),
+    ),
+    Mutant(
+        "an upload that is repeated is another batch",
+        (batches.test_an_upload_that_is_repeated_is_the_same_batch,),
+        "payrail/create_batch.sql",
+        (("IF v_known_fingerprint = v_fingerprint THEN", "IF FALSE THEN"),),
+    ),
+    Mutant(
+        "a key of an upload may be used for another",
+        (
+            partial(
+                batches.test_a_key_is_not_used_for_another_upload,
+                requests=[batches.ask()],
+                more={"name": "wages"},
+            ),
+        ),
+        "payrail/create_batch.sql",
+        (("v_known_fingerprint = v_fingerprint", "v_known_fingerprint IS NOT NULL"),),
+    ),
+    Mutant(
+        "a batch is cancelled while it is made",
+        (batches.test_a_batch_is_cancelled_before_it_starts_only,),
+        "payrail/cancel_batch.sql",
+        (
+            (
+                "v_status NOT IN ('pending', 'cancelled')",
+                "v_status NOT IN ('pending', 'cancelled', 'processing')",
+            ),
+        ),
+    ),
+    Mutant(
+        "another merchant's batch is cancelled",
+        (batches.test_another_merchants_batch_is_not_there,),
+        "payrail/cancel_batch.sql",
+        (
+            (
+                "FROM payout.batches b\n    WHERE b.merchant_id = p_merchant_id AND b.batch_id",
+                "FROM payout.batches b\n    WHERE b.batch_id",
+            ),
+        ),
+    ),
+    Mutant(
+        "a list is uploaded in nobody's name",
+        (batches.test_who_uploads_a_list_does_not_approve_its_payouts,),
+        "payrail/advance_batch.sql",
+        (("p_owner => v_batch.owner", "p_owner => NULL"),),
+    ),
     Mutant(
         "the merchant is not locked",
         (races.test_one_key_is_one_payout, races.test_the_balance_is_spent_exactly_once),

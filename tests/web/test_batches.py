@@ -10,11 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pyapp.uploads import _COLUMNS
 from pyapp.web import types
 from tests.web.client import Answer, Client
 from tests.web.conftest import Connection, NewClient
 from tests.web.test_contract import fits
+from tests.web.test_fuzz import FUZZ, JSON
 
 ACCOUNT = "demo-bank-account"
 LINE = {"amount_paise": 100, "bank_account_id": ACCOUNT}
@@ -109,7 +113,7 @@ def test_what_is_wrong_is_told_line_by_line(client: Client) -> None:
         LINE,
         {"amount_paise": 0, "bank_account_id": "", "colour": "red"},
         {**LINE, "amount": 1},
-        "no object",
+        ["no object"],
         {**LINE, "idempotency_key": "two words"},
         {**LINE, "idempotency_key": "k"},
         {**LINE, "idempotency_key": "k"},
@@ -276,3 +280,43 @@ def test_scopes(new_client: NewClient) -> None:
     for path in ("/batches/", "/batches/check/"):
         assert send(reader, path, SHEET).code == "forbidden"
     assert reader.get("/batches/").status == 200
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+CELLS = (
+    st.sampled_from(
+        [*("", "1", "1.50", "-1", "INR", "JPY", "true", "=1", ACCOUNT, "2099-01-31T12:00:00Z")]
+    )
+    | TEXT
+)
+
+
+@st.composite
+def sheets(draw: st.DrawFn) -> bytes:
+    """A sheet with the right columns, and anything in its cells."""
+    columns = draw(st.permutations(_COLUMNS).map(lambda names: [*names, "metadata.x"]))
+    cells = st.lists(CELLS, min_size=len(columns), max_size=len(columns))
+    out = io.StringIO()
+    csv.writer(out).writerows([columns, *draw(st.lists(cells, max_size=4))])
+    return out.getvalue().encode()
+
+
+@FUZZ
+@given(sheet=sheets() | st.binary(max_size=200))
+def test_any_sheet(client: Client, sheet: bytes) -> None:
+    answer = send(client, "/batches/check/", sheet)
+    assert answer.status in {200, 422}
+    if answer.status == 200:
+        fits(answer.body, types.BatchCheck)
+
+
+LINES = st.dictionaries(st.sampled_from([*_COLUMNS, "amount_paise", "metadata", "x"]), JSON)
+
+
+@FUZZ
+@given(lines=st.lists(LINES | JSON, max_size=4) | JSON)
+def test_any_list(client: Client, lines: Any) -> None:
+    answer = client.post("/batches/check/", json.dumps({"payouts": lines}))
+    assert answer.status in {200, 400, 422}
+    if answer.status == 200:
+        fits(answer.body, types.BatchCheck)
