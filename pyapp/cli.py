@@ -58,7 +58,15 @@ if TYPE_CHECKING:
 
 Arguments: TypeAlias = argparse.Namespace
 
-_STATUSES: Final = ("pending", "processing", "settled", "failed", "cancelled", "returned")
+_STATUSES: Final = (
+    *("awaiting_approval", "scheduled", "queued", "pending", "processing"),
+    *("settled", "failed", "cancelled", "rejected", "expired", "returned"),
+)
+_RULES: Final = (
+    *("currency", "approve_from", "second_approval_from", "payout_limit", "daily_limit"),
+    *("account_daily_limit", "hourly_payouts", "over_limit", "time_zone", "used_today"),
+    "payouts_this_hour",
+)
 _PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr", "created_at")
 _KEY: Final = (
     *("api_key_id", "prefix", "name", "owner", "scopes"),
@@ -448,9 +456,15 @@ async def _payout_export(db: database.Pool, args: Arguments) -> AsyncIterator[st
 async def _payout_create(db: database.Pool, args: Arguments) -> Answer:
     merchant_id = await _merchant(db, args)
     key = args.idempotency_key or str(uuid.uuid4())
-    request = doors.PayoutRequest(key, args.amount, args.currency, args.account, args.reference)
+    request = doors.PayoutRequest(
+        *(key, args.amount, args.currency, args.account, args.reference),
+        scheduled_at=args.at,
+        queue_if_low_balance=args.queue,
+        narration=args.narration,
+        retry_of=args.retry_of,
+    )
     try:
-        reply = await doors.create_payout(db, merchant_id, request, actor=_actor())
+        reply = await doors.create_payout(db, merchant_id, request, owner=_actor(), actor=_actor())
     except (psycopg.OperationalError, PoolTimeout) as exc:
         message = f"the answer was lost: repeat it with --idempotency-key {key} (unavailable)"
         raise CommandError(message) from exc
@@ -476,6 +490,43 @@ async def _payout_cancel(db: database.Pool, args: Arguments) -> Answer:
     merchant_id = await _merchant(db, args)
     await doors.cancel_payout(db, merchant_id, args.payout, reason=args.reason, actor=_actor())
     return await _payout(db, merchant_id, args.payout)
+
+
+async def _payout_approve(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    given = (db, merchant_id, args.payout, _actor())
+    await doors.approve_payout(*given, reason=args.reason, actor=_actor())
+    return await _payout(db, merchant_id, args.payout)
+
+
+async def _payout_reject(db: database.Pool, args: Arguments) -> Answer:
+    merchant_id = await _merchant(db, args)
+    given = (db, merchant_id, args.payout, _actor())
+    await doors.reject_payout(*given, args.reason, actor=_actor())
+    return await _payout(db, merchant_id, args.payout)
+
+
+async def _rules_show(db: database.Pool, args: Arguments) -> Answer:
+    found = [_decoded(item.body) for item in await doors.rules(db, await _merchant(db, args))]
+    return Answer(found, table(found, *_RULES))
+
+
+async def _rules_set(db: database.Pool, args: Arguments) -> Answer:
+    rules = doors.NewRules(
+        approve_from=args.approve_from,
+        second_approval_from=args.second_approval_from,
+        payout_limit=args.payout_limit,
+        daily_limit=args.daily_limit,
+        account_daily_limit=args.account_daily_limit,
+        hourly_payouts=args.hourly_payouts,
+        over_limit=args.over_limit,
+        time_zone=args.time_zone,
+        approval_expires_after=timedelta(seconds=args.approval_expires_after),
+        queue_expires_after=timedelta(seconds=args.queue_expires_after),
+    )
+    merchant_id = await _merchant(db, args)
+    made = _decoded(await doors.set_rules(db, merchant_id, args.currency, rules, actor=_actor()))
+    return Answer(made, details(made, *_RULES))
 
 
 async def _payout_settle(db: database.Pool, args: Arguments) -> Answer:
@@ -1054,6 +1105,7 @@ def _parser() -> _Parser:
     _operators(_group(commands, "operator", "who may use the console"))
     _batches(_group(commands, "batch", "many payouts from one file"))
     _payouts(_group(commands, "payout", "payouts, and what the bank says of them"))
+    _rules(_group(commands, "rules", "what has to be approved, and how much may be paid"))
     _events(_group(commands, "event", "what happened"))
     _webhooks(_group(commands, "webhook", "where merchants are told of events"))
 
@@ -1194,6 +1246,10 @@ def _payouts(commands: Any) -> None:  # noqa: ANN401
     _money(create)
     create.add_argument("account", help="id of the bank account")
     create.add_argument("--reference")
+    create.add_argument("--at", type=_instant, metavar="T", help="when to pay; ISO 8601")
+    create.add_argument("--queue", action="store_true", help="wait for money that is not there")
+    create.add_argument("--narration", help="for the beneficiary: 30 letters, digits and spaces")
+    create.add_argument("--retry-of", type=_uuid, metavar="PAYOUT", help="that it makes up for")
     create.add_argument("--idempotency-key", metavar="KEY", help="default: a new one")
     listed = _of_merchant(_add(commands, "list", _door(_payout_list), "list payouts, newest first"))
     listed.add_argument("--status", action="append", choices=_STATUSES)
@@ -1206,7 +1262,9 @@ def _payouts(commands: Any) -> None:  # noqa: ANN401
     export.add_argument("--status", action="append", choices=_STATUSES)
     for name, command, text in (
         ("show", _payout_show, "show a payout with its history"),
-        ("cancel", _payout_cancel, "cancel a payout that is still pending"),
+        ("cancel", _payout_cancel, "cancel a payout that no worker has claimed yet"),
+        ("approve", _payout_approve, "approve a payout that awaits it"),
+        ("reject", _payout_reject, "reject a payout that awaits approval"),
         ("settle", _payout_settle, "record that the bank has paid"),
         ("fail", _payout_fail, "record the bank's final no and release the money"),
         ("return", _payout_return, "record that the bank sent the money back"),
@@ -1217,8 +1275,34 @@ def _payouts(commands: Any) -> None:  # noqa: ANN401
             parser.add_argument("--utr", required=True, help="the bank's reference")
         if name in {"fail", "return"}:
             parser.add_argument("--code", required=True)
-        if name in {"cancel", "fail", "return"}:
-            parser.add_argument("--reason")
+        if name in {"cancel", "fail", "return", "approve", "reject"}:
+            parser.add_argument("--reason", required=name == "reject")
+
+
+def _rules(commands: Any) -> None:  # noqa: ANN401
+    _of_merchant(_add(commands, "show", _door(_rules_show), "show rules, and what of them is used"))
+    text = "set all rules of a currency: what is not given is no rule"
+    parser = _of_merchant(_add(commands, "set", _door(_rules_set), text))
+    parser.add_argument("--currency", default="INR", help="default: INR")
+    for name, text in (
+        ("approve-from", "amounts that somebody else has to approve"),
+        ("second-approval-from", "amounts that two others have to approve"),
+        ("payout-limit", "of one payout"),
+        ("daily-limit", "of a day"),
+        ("account-daily-limit", "of a day to one bank account"),
+        ("hourly-payouts", "how many in an hour"),
+    ):
+        parser.add_argument(f"--{name}", type=_amount, metavar="N", help=text)
+    parser.add_argument("--over-limit", choices=("reject", "approve"), default="reject")
+    parser.add_argument("--time-zone", default="UTC", help="where days begin; default: UTC")
+    for name, days in (("approval", 7), ("queue", 30)):
+        parser.add_argument(
+            f"--{name}-expires-after",
+            type=_amount,
+            metavar="S",
+            default=days * 86400,
+            help=f"seconds; default: {days} days",
+        )
 
 
 def _batches(commands: Any) -> None:  # noqa: ANN401

@@ -173,6 +173,7 @@ class Payout:
     created_at: datetime
     updated_at: datetime
     next_action_at: datetime | None
+    created_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,6 +471,48 @@ async def reject_payout(
 async def rules(db: Pool, merchant_id: UUID) -> list[Item[str]]:
     """Return a merchant's rules by currency, and how much of them is used."""
     return await _page(db, _RULES, merchant_id, 1000, None, {})
+
+
+@dataclass(frozen=True, slots=True)
+class NewRules:
+    """All rules of a merchant for one currency; None is no rule. Amounts in minor units."""
+
+    approve_from: int | None = None
+    second_approval_from: int | None = None
+    payout_limit: int | None = None
+    daily_limit: int | None = None
+    account_daily_limit: int | None = None
+    hourly_payouts: int | None = None
+    over_limit: str = "reject"
+    time_zone: str = "UTC"
+    approval_expires_after: timedelta = timedelta(days=7)
+    queue_expires_after: timedelta = timedelta(days=30)
+
+
+async def set_rules(
+    db: Pool,
+    merchant_id: UUID,
+    currency: str,
+    new: NewRules,
+    *,
+    actor: str | None = None,
+    session_hash: bytes | None = None,
+) -> str:
+    """Set all rules of a merchant for one currency; return their JSON.
+
+    Who does it is `actor`, or whoever is signed in to the console with `session_hash`.
+    """
+    named = {f"p_{field.name}": getattr(new, field.name) for field in fields(new)}
+    return _one(
+        await _values(
+            *(db, str, "payrail.rules_json(door)", "set_rules"),
+            p_merchant_id=merchant_id,
+            p_currency=currency,
+            **named,
+            p_actor=actor,
+            p_session_hash=session_hash,
+        )
+    )
 
 
 async def me(db: Pool, merchant_id: UUID) -> str | None:

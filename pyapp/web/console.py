@@ -453,6 +453,69 @@ async def credit(visit: Visit) -> Response:
     )
 
 
+_SUMS: Final = (
+    *("approve_from", "second_approval_from", "payout_limit", "daily_limit"),
+    "account_daily_limit",
+)
+
+
+async def rules(visit: Visit) -> Response:
+    """Show a merchant's rules for one currency, and the form that sets them."""
+    currency = visit.request.query_params.get("currency", "INR")
+    if currency not in money.EXPONENTS:
+        raise Problem("currency_unknown")
+    all_rules = _decoded(await doors.rules(visit.db, visit.id("merchant_id")))
+    form: dict[str, Any] = next((one for one in all_rules if one["currency"] == currency), {})
+    for name in _SUMS:
+        form[name] = money.plain(form[name], currency) if form.get(name) else ""
+    return await _rules(visit, currency, form, None)
+
+
+async def set_rules(visit: Visit) -> Response:
+    """Set all of a merchant's rules for one currency."""
+    merchant_id = visit.id("merchant_id")
+    names = (*_SUMS, "hourly_payouts", "over_limit", "time_zone", "currency")
+    form = {name: visit.form.get(name, "").strip() for name in names}
+    currency = form["currency"] if form["currency"] in money.EXPONENTS else "INR"
+    sums = {name: money.read(form[name], currency) for name in _SUMS if form[name]}
+    hourly = form["hourly_payouts"]
+    if None in sums.values() or not (hourly == "" or re.fullmatch("[0-9]{1,9}", hourly)):
+        return await _rules(visit, currency, form, "Enter amounts such as 1,250.50, or nothing.")
+    new = doors.NewRules(
+        approve_from=sums.get("approve_from"),
+        second_approval_from=sums.get("second_approval_from"),
+        payout_limit=sums.get("payout_limit"),
+        daily_limit=sums.get("daily_limit"),
+        account_daily_limit=sums.get("account_daily_limit"),
+        hourly_payouts=int(hourly) if hourly else None,
+        over_limit=form["over_limit"],
+        time_zone=form["time_zone"] or "UTC",
+    )
+    try:
+        await doors.set_rules(visit.db, merchant_id, currency, new, session_hash=visit.session.hash)
+    except Error as exc:
+        problem = problem_of(exc)
+        if problem.row.code != "rules_invalid":
+            raise
+        return await _rules(visit, currency, form, exc.diag.message_hint or problem.detail)
+    return RedirectResponse(f"/ops/merchants/{merchant_id}/rules?currency={currency}", 303)
+
+
+async def _rules(
+    visit: Visit, currency: str, form: Mapping[str, Any], error: str | None
+) -> Response:
+    merchant_id = visit.id("merchant_id")
+    return visit.page(
+        "ops-rules.html",
+        422 if error else 200,
+        merchant=await known(visit, merchant_id),
+        home=f"/ops/merchants/{merchant_id}",
+        currency=currency,
+        form=form,
+        error=error,
+    )
+
+
 _get = partial(View, method="GET")
 _post = partial(View, method="POST")
 
@@ -462,6 +525,8 @@ VIEWS: Final = (
     _get(path="/ops/merchants/{merchant_id}", handler=merchant),
     _get(path="/ops/merchants/{merchant_id}/credit", handler=check_credit),
     _post(path="/ops/merchants/{merchant_id}/credit", handler=credit),
+    _get(path="/ops/merchants/{merchant_id}/rules", handler=rules),
+    _post(path="/ops/merchants/{merchant_id}/rules", handler=set_rules),
     _get(path="/ops/merchants/{merchant_id}/payouts/{payout_id}", handler=payout),
     _get(path="/ops/payouts", handler=payouts),
     _get(path="/ops/webhooks", handler=webhooks),

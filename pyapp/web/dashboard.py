@@ -274,6 +274,8 @@ async def payout(visit: Visit) -> Response:
         again=row.next_action_at if open_still else None,
         checking=open_still and await doors.is_under_review(visit.db, visit.merchant_id, payout_id),
         entries=entries[::-1],
+        may_approve=(row.created_by or "").lower()
+        != (visit.session.caller.owner or visit.session.caller.key_prefix).lower(),
     )
 
 
@@ -421,12 +423,24 @@ async def create_payout(visit: Visit) -> Response:
         errors = {"amount": "Enter an amount, such as 60 or 1,250.50."}
         return await _payout_form(visit, form, errors, status=422)
     key = f"dashboard-{form['idempotency_key']}"
+    scheduled_at = None
+    if form["scheduled_at"]:
+        try:
+            scheduled_at = datetime.fromisoformat(form["scheduled_at"]).replace(tzinfo=UTC)
+        except ValueError:
+            errors = {"scheduled_at": _REFUSALS["scheduled_at_invalid"]}
+            return await _payout_form(visit, form, errors, status=422)
     request = doors.PayoutRequest(
-        key, amount, currency, form["bank_account_id"], form["reference"] or None
+        *(key, amount, currency, form["bank_account_id"], form["reference"] or None),
+        scheduled_at=scheduled_at,
+        queue_if_low_balance=bool(form["queue_if_low_balance"]),
+        narration=form["narration"] or None,
     )
     try:
         reply = await doors.create_payout(
-            visit.db, visit.merchant_id, request, actor=visit.session.caller.key_prefix
+            *(visit.db, visit.merchant_id, request),
+            owner=visit.session.caller.owner,
+            actor=visit.session.caller.key_prefix,
         )
     except LockNotAvailable:
         raise Problem("idempotency_key_in_flight") from None
@@ -441,7 +455,10 @@ async def create_payout(visit: Visit) -> Response:
     return await _payout_form(visit, form | {"idempotency_key": str(uuid4())}, errors, status=422)
 
 
-_FIELDS: Final = ("amount", "currency", "bank_account_id", "reference", "idempotency_key")
+_FIELDS: Final = (
+    *("amount", "currency", "bank_account_id", "reference", "idempotency_key"),
+    *("narration", "scheduled_at", "queue_if_low_balance"),
+)
 _REFUSALS: Final = {
     "insufficient_funds": "There is not enough money available for {amount}.",
     "bank_account_not_found": "Choose one of your bank accounts.",
@@ -450,6 +467,9 @@ _REFUSALS: Final = {
         " you send it again."
     ),
     "reference_invalid": "Use at most 255 printable characters, or leave it empty.",
+    "narration_invalid": "Use at most 30 letters, digits and spaces, or leave it empty.",
+    "scheduled_at_invalid": "Enter a time in the future, at most 366 days from now.",
+    "limit_exceeded": "With {amount} a limit of yours would be passed.",
 }
 
 
@@ -482,6 +502,35 @@ async def _bank_accounts(visit: Visit) -> AsyncIterator[Any]:
         for account in _decoded(found):
             yield account
         after = found[-1].key
+
+
+async def approve_payout(visit: Visit) -> Response:
+    """Approve a payout as the owner of the key that is signed in."""
+    payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
+    caller = visit.session.caller
+    await doors.approve_payout(
+        *(visit.db, visit.merchant_id, payout_id, caller.owner or caller.key_prefix),
+        actor=caller.key_prefix,
+    )
+    return RedirectResponse(f"/payouts/{payout_id}", 303)
+
+
+async def reject_payout(visit: Visit) -> Response:
+    """Reject a payout as the owner of the key that is signed in."""
+    payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
+    caller = visit.session.caller
+    await doors.reject_payout(
+        *(visit.db, visit.merchant_id, payout_id, caller.owner or caller.key_prefix),
+        visit.form.get("reason", "").strip(),
+        actor=caller.key_prefix,
+    )
+    return RedirectResponse(f"/payouts/{payout_id}", 303)
+
+
+async def limits(visit: Visit) -> Response:
+    """Show what has to be approved, and how much may be paid."""
+    rules = _decoded(await doors.rules(visit.db, visit.merchant_id))
+    return visit.page("limits.html", now=await _now(visit), rules=rules)
 
 
 async def cancel_payout(visit: Visit) -> Response:
@@ -529,6 +578,9 @@ VIEWS: Final = (
     _post(path="/payouts/new", handler=create_payout, scope="payouts:create"),
     _get(path="/payouts/{payout_id}", handler=payout),
     _post(path="/payouts/{payout_id}/cancel", handler=cancel_payout, scope="payouts:create"),
+    _post(path="/payouts/{payout_id}/approve", handler=approve_payout, scope="payouts:approve"),
+    _post(path="/payouts/{payout_id}/reject", handler=reject_payout, scope="payouts:approve"),
+    _get(path="/limits", handler=limits),
     _get(path="/ledger", handler=ledger),
     _get(path="/statements", handler=statements),
     _get(path="/statement", handler=statement),

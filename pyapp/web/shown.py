@@ -11,11 +11,16 @@ from markupsafe import Markup
 
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
 STATUSES: Final = {
+    "awaiting_approval": "Awaiting approval",
+    "scheduled": "Scheduled",
+    "queued": "Queued",
     "pending": "Pending",
     "processing": "Processing",
     "settled": "Settled",
     "failed": "Failed",
     "cancelled": "Cancelled",
+    "rejected": "Rejected",
+    "expired": "Expired",
     "returned": "Returned",
 }
 BATCHES: Final = {
@@ -87,6 +92,7 @@ ACTIONS: Final = {
     "operator_disabled": "Operator disabled",
     "signed_in": "Signed in",
     "merchant_credited": "Merchant credited",
+    "rules_set": "Rules set",
     "resolution_proposed": "Resolution proposed",
     "resolution_confirmed": "Resolution confirmed",
     "resolution_rejected": "Resolution rejected",

@@ -17,7 +17,12 @@ _SAID: Final = {
     "not_sent": "The bank could not be reached, nothing was sent",
     "unknown": "The bank has not answered",
 }
-_ENDS: Final = frozenset({"settled", "failed", "cancelled", "returned"})
+_ENDS: Final = frozenset({"settled", "failed", "cancelled", "returned", "rejected", "expired"})
+_WAITS: Final = {
+    "awaiting_approval": "It waits until somebody else has approved it.",
+    "scheduled": "",
+    "queued": "It waits for money.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +73,38 @@ def _changes(payout: Mapping[str, Any], attempts: Sequence[doors.Attempt]) -> It
     details = payout["status_details"] or {}
     for change in payout["history"]:
         status, at = change["to"], shown.moment(change["at"])
-        if status == "pending" and change["from"] is None:
-            yield Step(status, at, "Requested")
+        if change["from"] is None:
+            yield Step(status, at, "Requested", _waits(payout, status))
+        elif status in _WAITS or (status == "pending" and change["from"] in _WAITS):
+            yield _goes_on(payout, change)
         elif status == "processing" and not attempts:
             yield Step(status, at, "Sent to the bank")
         elif status == "settled":
             yield Step(status, at, f"Paid, UTR {payout['utr']}")
         elif status == "failed":
             yield Step(status, at, "Failed", details.get("description") or "")
-        elif status == "cancelled":
-            yield Step(status, at, "Cancelled", change["reason"] or "")
+        elif status in {"cancelled", "rejected", "expired"}:
+            yield Step(status, at, shown.STATUSES[status], change["reason"] or "")
         elif status == "returned":
             said = details.get("description") or details.get("rail_code")
             yield Step(status, at, f"Sent back by the beneficiary's bank: {said}")
+
+
+def _goes_on(payout: Mapping[str, Any], change: Mapping[str, Any]) -> Step:
+    """Return the step of a payout that waited, and waits for something else or for no more."""
+    status, at = change["to"], shown.moment(change["at"])
+    if change["from"] == "awaiting_approval":
+        return Step(status, at, "Approved", _waits(payout, status))
+    if status == "pending":
+        return Step(status, at, "Its money is held")
+    return Step(status, at, shown.STATUSES[status], _waits(payout, status))
+
+
+def _waits(payout: Mapping[str, Any], status: str) -> str:
+    """Return for what a payout waits that has come to this status."""
+    if status == "scheduled":
+        return f"It is to be paid at {shown.exactly(shown.moment(payout['scheduled_at']))}."
+    return _WAITS.get(status, "")
 
 
 def _sendings(attempts: Sequence[doors.Attempt], never_left: set[int | None]) -> Iterator[Step]:

@@ -24,7 +24,8 @@ DECLARE
     v_answer payrail.answer;
     v_now timestamptz;
 BEGIN
-    v_now := merchant.lock_merchant(p_merchant_id);
+    PERFORM merchant.lock_merchant(p_merchant_id);
+    v_now := rail.clock();
     v_answer := payrail.answer_request(
         p_merchant_id,
         ROW(

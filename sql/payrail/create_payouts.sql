@@ -19,7 +19,8 @@ BEGIN
     IF p_requests IS NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'requests');
     END IF;
-    v_now := merchant.lock_merchant(p_merchant_id);
+    PERFORM merchant.lock_merchant(p_merchant_id);
+    v_now := rail.clock();
     FOREACH v_request IN ARRAY p_requests LOOP
         v_answer := payrail.answer_request(p_merchant_id, v_request, v_now, p_owner, p_actor);
         v_accepted := v_accepted OR (v_answer.status = 201 AND NOT v_answer.replayed);

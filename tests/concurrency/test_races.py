@@ -18,12 +18,15 @@ from psycopg.rows import DictRow
 
 from tests.crowd import ROUNDS, SIZE, Connection, Crowd
 from tests.desk import ACCOUNT, OPENING, Answer, Desk, ask
+from tests.sql.test_rails import CLOCK
 
 API, WORKER, OPERATOR = "payrail_api", "payrail_worker", "payrail_operator"
 
 
-def create(merchant_id: UUID, key: str, amount: int, connection: Connection) -> Answer:
-    return ask(connection, merchant_id, key, amount)
+def create(
+    merchant_id: UUID, key: str, amount: int, connection: Connection, **fields: object
+) -> Answer:
+    return ask(connection, merchant_id, key, amount, **fields)
 
 
 def run(query: str, *parameters: object) -> Callable[[Connection], list[DictRow]]:
@@ -203,6 +206,72 @@ def test_a_key_that_many_roll_is_rolled_once(crowd: Crowd) -> None:
         replaced = {row["api_key_id"]: row["replaced_by"] for row in desk.table("api_keys")}
         assert replaced[old["api_key_id"]] == new["api_key_id"]
         old = new
+
+
+def test_a_daily_limit_is_used_up_exactly(crowd: Crowd) -> None:
+    for desk in crowd.desks(10 * OPENING):
+        desk.rule(daily_limit=1000)
+        calls = [partial(create, desk.merchant_id, f"k{n}", 100) for n in range(64)]
+        answers = [
+            answer
+            for half in (calls[:SIZE], calls[SIZE:])
+            for answer in crowd.all_of(API, half)
+            if isinstance(answer, Answer)
+        ]
+        assert Counter(answer.status for answer in answers) == {201: 10, 422: 54}
+        assert desk.balance() == (10 * OPENING - 1000, 1000)
+        assert desk.violations() == {}
+
+
+def test_approved_cancelled_rejected_or_expired_is_one_of_them(crowd: Crowd) -> None:
+    with crowd.database.connect("payrail_owner") as owner:
+        owner.execute(CLOCK.encode())
+    for number, desk in enumerate(crowd.desks()):
+        desk.rule(approve_from=1)
+        payout_id = desk.create("k", 1000).payout_id
+        arguments = (desk.merchant_id, payout_id)
+        late = run(
+            "SELECT set_config('test.later', %s, FALSE)", "8 days" if number % 2 else "6 days"
+        )
+        for role in (API, WORKER):
+            crowd.all_of(role, [late] * 4)
+        results = crowd.race(
+            (API, run("SELECT * FROM payrail.approve_payout(%s, %s, 'asha')", *arguments)),
+            (API, run("SELECT * FROM payrail.approve_payout(%s, %s, 'asha')", *arguments)),
+            (API, run("SELECT * FROM payrail.cancel_payout(%s, %s)", *arguments)),
+            (API, run("SELECT * FROM payrail.reject_payout(%s, %s, 'bala', 'no')", *arguments)),
+            (WORKER, run("SELECT * FROM payrail.advance_payouts(%s)", desk.merchant_id)),
+        )
+        assert {*states(results)} <= {"ok", "PR201", "PR251"}
+        assert desk.see(payout_id)["status"] in {"pending", "cancelled", "rejected", "expired"}
+        assert {*desk.violations()} <= {"changed_definitions"}
+    for role in (API, WORKER):
+        crowd.all_of(role, [run("SELECT set_config('test.later', '', FALSE)")] * 4)
+    with crowd.database.connect("payrail_owner") as owner:
+        owner.execute(
+            "CREATE OR REPLACE FUNCTION rail.clock() RETURNS timestamptz LANGUAGE sql VOLATILE"
+            " RETURN clock_timestamp()"
+        )
+
+
+def test_money_that_comes_and_payouts_that_queue_find_each_other(crowd: Crowd) -> None:
+    for number, desk in enumerate(crowd.desks(0)):
+        queueing = [
+            partial(create, desk.merchant_id, f"k{n}", 100, queue_if_low_balance=True)
+            for n in range(SIZE // 2)
+        ]
+        arrivals = [
+            run(
+                "SELECT * FROM payrail.credit_merchant(%s, 100, 'INR', %s)",
+                desk.merchant_id,
+                f"r{number}-{n}",
+            )
+            for n in range(SIZE // 2)
+        ]
+        crowd.race(*[(API, call) for call in queueing], *[(OPERATOR, call) for call in arrivals])
+        assert {row["status"] for row in desk.table("payouts")} == {"pending"}
+        assert desk.balance() == (0, 100 * (SIZE // 2))
+        assert desk.violations() == {}
 
 
 def test_many_merchants_at_once_never_deadlock(crowd: Crowd) -> None:
