@@ -134,7 +134,7 @@ class Desk:
         rows = self.sql(
             "payrail_api",
             "SELECT status, body::text AS body, replayed"
-            f" FROM payrail.create_payouts(%s::uuid, {array})",
+            f" FROM payrail.create_payouts(%s::uuid, {array}, p_owner => 'Asha')",
             [self.merchant_id, *parameters],
         )
         return [Answer(**row) for row in rows]
