@@ -188,7 +188,10 @@ class Model:
         self.take(payout)
 
     def start_scheduled(self, payout: Payout) -> None:
-        if payout.amount <= self.available:
+        if payout.queues and (self.queue or payout.amount > self.available):
+            payout.path.append("queued")
+            self.queue.append(payout)
+        elif payout.amount <= self.available:
             self.start(payout)
         else:
             payout.path.append("failed")
@@ -290,13 +293,40 @@ class Machine(RuleBasedStateMachine):
         answer = self.desk.create(f"q{key}", amount, queue_if_low_balance=True, owner="Asha")
         self.model.answered(f"q{key}", amount, answer, waits="queued")
 
-    @rule(amount=AMOUNTS)
-    def create_scheduled(self, amount: int) -> None:
+    @rule(amount=AMOUNTS, queues=st.booleans())
+    def create_scheduled(self, amount: int, queues: bool) -> None:  # noqa: FBT001
         key = f"s{len(self.model.answers)}"
         at = datetime.now(UTC) + self.model.passed + timedelta(hours=1)
-        answer = self.desk.create(key, amount, scheduled_at=at, owner="Asha")
+        answer = self.desk.create(
+            key, amount, scheduled_at=at, queue_if_low_balance=queues, owner="Asha"
+        )
         self.model.answered(key, amount, answer, waits="scheduled")
         self.model.payouts[-1].at = at
+        self.model.payouts[-1].queues = queues
+
+    @rule(
+        amount=st.integers(1, 3000),
+        queues=st.booleans(),
+        spend=st.booleans(),
+        approved=st.booleans(),
+    )
+    def schedule_and_wait(self, amount: int, queues: bool, spend: bool, approved: bool) -> None:  # noqa: FBT001
+        """The time of a payout comes, and the money may be there or spent."""
+        self.create_scheduled(amount, queues)
+        while approved and (waiting := self.those("awaiting_approval")):
+            self.approve(len(waiting) - 1, "bala")
+            if waiting[-1].status == "awaiting_approval":
+                self.approve(len(waiting) - 1, "chitra")
+        if spend and self.model.available:
+            self.create(f"k-{len(self.model.answers)}", self.model.available)
+        self.let_time_pass(HOUR)
+
+    @precondition(lambda self: not self.model.queue)
+    @rule(more=st.integers(1, 500))
+    def queue_and_fill(self, more: int) -> None:
+        """The money that a payout waits for comes."""
+        self.create_queueing(f"-{len(self.model.answers)}", self.model.available + more)
+        self.credit(f"r-{len(self.model.answers)}", more)
 
     @rule(wait=st.sampled_from([HOUR, HOUR, MONTHS]))
     def let_time_pass(self, wait: timedelta) -> None:
