@@ -17,8 +17,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -27,10 +28,16 @@ BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD: Final = secrets.token_urlsafe()
 PAYOUTS: Final = ("1,250.50", "60", "849", "2,100", "375.25", "99", "540", "12.50")
 
+SIZES: Final[tuple[tuple[int, int, tuple[Literal["light", "dark"], ...]], ...]] = (
+    (1440, 900, ("light", "dark")),
+    (820, 1180, ("light",)),
+    (390, 844, ("light", "dark")),
+)
+
 
 @contextmanager
-def demo() -> Iterator[str]:
-    """Run a demo in a folder of its own and return its address."""
+def demo() -> Iterator[tuple[str, dict[str, str]]]:
+    """Run a demo in a folder of its own; return its address, and the environment of commands."""
     with socket.create_server(("127.0.0.1", 0)) as spare:
         port = spare.getsockname()[1]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # a disk that others may enter
@@ -44,7 +51,7 @@ def demo() -> Iterator[str]:
                     time.sleep(0.1)
                 command = [sys.executable, "-m", "pyapp", "operator", "password", "demo"]
                 subprocess.run(command, env=environment, input=PASSWORD, text=True, check=True)
-                yield f"http://127.0.0.1:{port}"
+                yield f"http://127.0.0.1:{port}", environment
             finally:
                 process.send_signal(signal.SIGINT)
 
@@ -64,17 +71,17 @@ def main() -> None:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     sandbox = [] if os.geteuid() else ["--no-sandbox"]
     with (
-        demo() as address,
+        demo() as (address, environment),
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=program, args=sandbox) as browser,
     ):
         pay(browser, address)
+        disagree(environment)
         take_console(browser, address)
-        for scheme in ("light", "dark"):
-            for width, height in ((1440, 900), (390, 844)):
+        for width, height, schemes in SIZES:
+            for scheme in schemes:
                 context = browser.new_context(
-                    viewport={"width": width, "height": height},
-                    color_scheme="dark" if scheme == "dark" else "light",
+                    viewport={"width": width, "height": height}, color_scheme=scheme
                 )
                 take(context.new_page(), address, f"{width}-{scheme}")
                 context.close()
@@ -112,8 +119,39 @@ def take(page: Page, address: str, name: str) -> None:
     page.screenshot(path=HERE / "screenshots" / f"payout-{name}.png")
 
 
+def disagree(environment: dict[str, str]) -> None:
+    """Import a report of the bank with a payment that we know nothing of: a case."""
+    now = datetime.now(UTC)
+    line = {
+        "entry_ref": "1",
+        "rail_ref": secrets.token_hex(16),
+        "kind": "payment",
+        "amount": "125000",
+        "currency": "INR",
+        "utr": "SBOXN20261125000099999",
+        "booked_at": (now - timedelta(hours=30)).isoformat(),
+        "code": "",
+    }
+    text = f"{','.join(line)}\n{','.join(line.values())}\n"
+    days = [(now - timedelta(days=ago)).date().isoformat() for ago in (2, 0)]
+    command = [
+        sys.executable,
+        "-m",
+        "pyapp",
+        "reconcile",
+        "-",
+        "--from",
+        days[0],
+        "--until",
+        days[1],
+    ]
+    found = subprocess.run(command, env=environment, input=text, text=True, check=False)
+    if found.returncode != 1:
+        sys.exit("the bank's report and the books were to differ")
+
+
 def take_console(browser: Browser, address: str) -> None:
-    """Photograph the operators' overview, after an audit."""
+    """Photograph the operators' overview, after an audit, and a case."""
     page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
     page.goto(f"{address}/ops/audit")
     page.get_by_label("Name").fill("demo")
@@ -121,8 +159,15 @@ def take_console(browser: Browser, address: str) -> None:
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Check everything now").click()
     page.get_by_text("it took").wait_for()
-    page.goto(f"{address}/ops")
-    page.screenshot(path=HERE / "screenshots" / "console-1440-light.png")
+    for width, height, _ in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(f"{address}/ops")
+        page.screenshot(path=HERE / "screenshots" / f"console-{width}-light.png")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{address}/ops/cases")
+    page.locator("tbody a").first.click()
+    page.locator("#facts").wait_for()
+    page.screenshot(path=HERE / "screenshots" / "case-1440-light.png")
     page.close()
 
 
