@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
@@ -67,6 +68,7 @@ _RULES: Final = (
     *("account_daily_limit", "hourly_payouts", "over_limit", "time_zone", "used_today"),
     "payouts_this_hour",
 )
+_KINDS: Final = ("account_number", "vpa", "iban")
 _PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr", "created_at")
 _KEY: Final = (
     *("api_key_id", "prefix", "name", "owner", "scopes"),
@@ -82,6 +84,10 @@ _RAIL: Final = ("rail", "breaker", "failures", "trial_at", "succeeded_at", "fail
 _FILE: Final = (
     *("file_id", "direction", "rail", "kind", "name", "items", "amount"),
     *("noted_at", "sent_at", "error"),
+)
+_MODE: Final = (
+    *("rail", "mode", "currency", "accounts", "amount_min", "amount_max"),
+    *("rank", "hours", "days", "time_zone", "calendar"),
 )
 _CASE: Final = ("case_id", "kind", "amount", "rail_ref", "merchant_name", "status", "opened_at")
 _DIFFERENCE: Final = (
@@ -462,6 +468,7 @@ async def _payout_create(db: database.Pool, args: Arguments) -> Answer:
         queue_if_low_balance=args.queue,
         narration=args.narration,
         retry_of=args.retry_of,
+        mode=args.mode,
     )
     try:
         reply = await doors.create_payout(db, merchant_id, request, owner=_actor(), actor=_actor())
@@ -831,6 +838,53 @@ async def _rail_list(db: database.Pool, _: Arguments) -> Answer:
 async def _rail_files(db: database.Pool, args: Arguments) -> Answer:
     found = [_record(file) for file in await doors.files(db, limit=args.limit)]
     return Answer(found, table(found, *_FILE))
+
+
+async def _rail_modes(db: database.Pool, _: Arguments) -> Answer:
+    return _modes(await doors.pay_modes(db))
+
+
+async def _rail_set_mode(db: database.Pool, args: Arguments) -> Answer:
+    mode = doors.PayMode(
+        rail=args.rail,
+        mode=args.mode,
+        currency=args.currency,
+        accounts=args.account,
+        amount_min=args.min,
+        amount_max=args.max,
+        rank=args.rank,
+        opens=args.opens,
+        closes=args.closes,
+        days=args.day,
+        time_zone=args.zone,
+        calendar=args.calendar,
+    )
+    return _modes([await doors.set_pay_mode(db, mode)])
+
+
+async def _rail_remove_mode(db: database.Pool, args: Arguments) -> Answer:
+    await doors.remove_pay_mode(db, args.rail, args.mode, args.currency)
+    return _modes(await doors.pay_modes(db))
+
+
+async def _rail_holiday(db: database.Pool, args: Arguments) -> Answer:
+    await doors.set_holiday(db, args.calendar, args.day, args.name)
+    made = {"calendar": args.calendar, "day": args.day.isoformat(), "name": args.name}
+    return Answer(made, details(made, "calendar", "day", "name"))
+
+
+def _modes(found: Sequence[doors.PayMode]) -> Answer:
+    records = [_record(mode) for mode in found]
+    lines = [
+        {
+            **one,
+            "accounts": ", ".join(one["accounts"]),
+            "hours": f"{one['opens']}-{one['closes']}" if one["opens"] else "",
+            "days": ", ".join(map(str, one["days"] or ())),
+        }
+        for one in records
+    ]
+    return Answer(records, table(lines, *_MODE))
 
 
 async def _case_list(db: database.Pool, args: Arguments) -> Answer:
@@ -1232,6 +1286,29 @@ def _rails(commands: Any) -> None:  # noqa: ANN401
     text = "list files to and from banks, newest first"
     listed = _json(_add(commands, "files", _door(_rail_files), text))
     listed.add_argument("--limit", type=_amount, default=20, help="default: 20")
+    _json(_add(commands, "modes", _door(_rail_modes), "list how banks move money"))
+    text = "tell how a bank moves money; sums are minor units"
+    mode = _json(_add(commands, "set-mode", _door(_rail_set_mode), text))
+    for name in ("rail", "mode", "currency"):
+        mode.add_argument(name)
+    mode.add_argument("--account", action="append", required=True, choices=_KINDS)
+    mode.add_argument("--rank", type=int, required=True, help="the lowest that is open is chosen")
+    mode.add_argument("--min", type=_amount, default=1)
+    mode.add_argument("--max", type=_amount, default=10**15)
+    mode.add_argument("--opens", type=clock.fromisoformat, metavar="HH:MM", help="default: always")
+    mode.add_argument("--closes", type=clock.fromisoformat, metavar="HH:MM")
+    mode.add_argument("--day", type=int, action="append", help="1 is Monday; default: every day")
+    mode.add_argument("--zone", default="UTC", help="whose clock; default: UTC")
+    mode.add_argument("--calendar", help="on whose holidays it does not open")
+    text = "take a mode from a bank"
+    mode = _json(_add(commands, "remove-mode", _door(_rail_remove_mode), text))
+    for name in ("rail", "mode", "currency"):
+        mode.add_argument(name)
+    text = "add a holiday to a calendar, or take it out"
+    holiday = _json(_add(commands, "holiday", _door(_rail_holiday), text))
+    holiday.add_argument("calendar")
+    holiday.add_argument("day", type=date.fromisoformat, help="such as 2026-01-26")
+    holiday.add_argument("name", nargs="?", help="without it, the holiday is taken out")
 
 
 def _cases(commands: Any) -> None:  # noqa: ANN401
@@ -1250,6 +1327,7 @@ def _payouts(commands: Any) -> None:  # noqa: ANN401
     create.add_argument("--queue", action="store_true", help="wait for money that is not there")
     create.add_argument("--narration", help="for the beneficiary: 30 letters, digits and spaces")
     create.add_argument("--retry-of", type=_uuid, metavar="PAYOUT", help="that it makes up for")
+    create.add_argument("--mode", help="such as IMPS; default: the bank's first that is open")
     create.add_argument("--idempotency-key", metavar="KEY", help="default: a new one")
     listed = _of_merchant(_add(commands, "list", _door(_payout_list), "list payouts, newest first"))
     listed.add_argument("--status", action="append", choices=_STATUSES)

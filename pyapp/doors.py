@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final, Generic, LiteralString, TypeAlias, TypeVar, cast
@@ -44,6 +44,7 @@ class PayoutRequest:
     queue_if_low_balance: bool = False
     narration: str | None = None
     retry_of: UUID | None = None
+    mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +322,7 @@ async def create_payout(
             p_queue_if_low_balance=request.queue_if_low_balance,
             p_narration=request.narration,
             p_retry_of=request.retry_of,
+            p_mode=request.mode,
             p_owner=owner,
             p_actor=actor,
         )
@@ -2233,6 +2235,45 @@ class Result:
     lines: int
 
 
+@dataclass(frozen=True, slots=True)
+class PayMode:
+    """How a bank moves money; NULL hours or days are any."""
+
+    rail: str
+    mode: str
+    currency: str
+    accounts: list[str]  # kinds: account_number | vpa | iban
+    amount_min: int
+    amount_max: int
+    rank: int
+    opens: time | None
+    closes: time | None
+    days: list[int] | None  # 1 is Monday
+    time_zone: str
+    calendar: str | None
+
+
+async def pay_modes(db: Pool) -> list[PayMode]:
+    """Return the modes of all banks, those of one bank and currency by rank."""
+    return await call(db, _PAY_MODES, {}, class_row(PayMode))
+
+
+async def set_pay_mode(db: Pool, mode: PayMode) -> PayMode:
+    """Tell how a bank moves money, from the next payout on."""
+    given: dict[str, Any] = {f"p_{one.name}": getattr(mode, one.name) for one in fields(PayMode)}
+    return _one(await _door(db, PayMode, "set_mode", **given))
+
+
+async def remove_pay_mode(db: Pool, rail: str, mode: str, currency: str) -> None:
+    """Take a mode from a bank."""
+    await _nothing(db, "remove_mode", p_rail=rail, p_mode=mode, p_currency=currency)
+
+
+async def set_holiday(db: Pool, calendar: str, day: date, name: str | None) -> None:
+    """Add a holiday to a calendar of modes; without a name it is taken out."""
+    await _nothing(db, "set_holiday", p_calendar=calendar, p_day=day, p_name=name)
+
+
 async def rails(db: Pool) -> list[Rail]:
     """Return all banks by name."""
     return await _rows(db, Rail, "rails", "rail")
@@ -2618,6 +2659,11 @@ _FILE_ITEMS: Final = (
     .format(SQL(_columns(FileItem)))
     .as_bytes()
     + b" ORDER BY rail_ref, outcome LIMIT %(limit)s"
+)
+_PAY_MODES: Final = (
+    SQL("SELECT {} FROM payrail.modes ORDER BY rail, currency, rank, mode")
+    .format(SQL(_columns(PayMode)))
+    .as_bytes()
 )
 _ALL_CASES: Final = (
     SQL("SELECT {} FROM payrail.cases WHERE closed_at IS NULL OR %(closed)s ORDER BY case_id")

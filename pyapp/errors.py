@@ -114,6 +114,8 @@ _TABLE: Final = (
          "The detail names the limit. Pay less, or later, with a new Idempotency-Key."),
     Code("retry_of_invalid", "PR352", 422, "That payout can not be paid again",
          "Name a payout that has ended without paying and was not retried yet."),
+    Code("mode_unavailable", "PR353", 422, "The bank has no such mode for this account and amount",
+         "Leave the mode out, or pay another amount, with a new Idempotency-Key."),
     # Not there.
     Code("merchant_not_found", "PR401", 404, "There is no such merchant",
          "Check the merchant's id."),

@@ -111,6 +111,7 @@ GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;
 
 -- monitoring
 GRANT SELECT ON payrail.rails, payrail.rail_calls, payrail.audit_state TO payrail_api, payrail_operator, payrail_auditor;
+GRANT SELECT ON payrail.modes, payrail.holidays TO payrail_api, payrail_operator, payrail_auditor;
 GRANT EXECUTE ON FUNCTION payrail.open_payouts, payrail.open_cases TO payrail_api, payrail_operator, payrail_auditor;
 
 -- the worker
@@ -149,6 +150,9 @@ GRANT EXECUTE ON FUNCTION
     payrail.add_bank_account,
     payrail.archive_bank_account,
     payrail.credit_merchant,
+    payrail.set_mode,
+    payrail.remove_mode,
+    payrail.set_holiday,
     payrail.create_payout,
     payrail.create_payouts,
     payrail.cancel_payout,

@@ -424,7 +424,7 @@ def detail(error: psycopg.Error) -> dict[str, Any]:
 
 def _composites(kind: str, items: Sequence[Sequence[object]]) -> tuple[str, list[object]]:
     if kind == "payout_request":  # NULL for the fields that are left out
-        items = [[*item, *[None] * (10 - len(item))] for item in items]
+        items = [[*item, *[None] * (11 - len(item))] for item in items]
     rows = ", ".join(f"ROW({', '.join(['%s'] * len(item))})::payrail.{kind}" for item in items)
     values = [Jsonb(v) if isinstance(v, Mapping) else v for item in items for v in item]
     return f"ARRAY[{rows}]::payrail.{kind}[]", values

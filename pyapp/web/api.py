@@ -693,6 +693,7 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
             "bank_account_not_found",
             "limit_exceeded",
             "retry_of_invalid",
+            "mode_unavailable",
         ),
     ),
     Route(

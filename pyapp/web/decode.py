@@ -258,6 +258,7 @@ def payout_request(body: CreatePayout, idempotency_key: str | None) -> PayoutReq
         queue_if_low_balance=body.queue_if_low_balance,
         narration=body.narration,
         retry_of=body.retry_of,
+        mode=body.mode,
     )
 
 

@@ -134,6 +134,8 @@ _PAYOUT: Final[dict[str, Any]] = {
     "approvals_required": 0,
     "narration": "Invoice 17",
     "retry_of": None,
+    "mode": "IMPS",
+    "mode_reason": "the first of its bank's that is open and takes this amount",
 }
 _RULES: Final[dict[str, Any]] = {
     "currency": "INR",

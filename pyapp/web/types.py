@@ -271,6 +271,18 @@ class CreatePayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ]
         | None
     ) = None
+    mode: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^(auto|[A-Z][A-Z0-9_]{1,15})$",
+                description="How its bank is to move it; by default the bank's first that is open",
+                examples=["IMPS"],
+                extra={"code": "mode_unavailable"},
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ApprovePayout(Struct, frozen=True, forbid_unknown_fields=True):
@@ -530,6 +542,8 @@ class Payout(Struct, frozen=True, kw_only=True):
     approvals_required: Annotated[int, Meta(description="How many people have to approve it")]
     narration: str | None
     retry_of: UUID | None
+    mode: Annotated[str | None, Meta(description="How its bank moves it, if it says so")]
+    mode_reason: Annotated[str | None, Meta(description="Why by this one")]
 
 
 class Approval(Struct, frozen=True, kw_only=True):

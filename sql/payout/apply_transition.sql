@@ -17,9 +17,9 @@ BEGIN
     END IF;
 
     IF TG_OP = 'UPDATE' THEN
-        IF (NEW.merchant_id, NEW.payout_id, NEW.amount, NEW.currency, NEW.bank_account_id, NEW.reference, NEW.metadata, NEW.created_at, NEW.created_by, NEW.scheduled_at, NEW.queue_if_low_balance, NEW.narration, NEW.retry_of)
+        IF (NEW.merchant_id, NEW.payout_id, NEW.amount, NEW.currency, NEW.bank_account_id, NEW.reference, NEW.metadata, NEW.created_at, NEW.created_by, NEW.scheduled_at, NEW.queue_if_low_balance, NEW.narration, NEW.retry_of, NEW.mode, NEW.mode_reason)
             IS DISTINCT FROM
-            (OLD.merchant_id, OLD.payout_id, OLD.amount, OLD.currency, OLD.bank_account_id, OLD.reference, OLD.metadata, OLD.created_at, OLD.created_by, OLD.scheduled_at, OLD.queue_if_low_balance, OLD.narration, OLD.retry_of)
+            (OLD.merchant_id, OLD.payout_id, OLD.amount, OLD.currency, OLD.bank_account_id, OLD.reference, OLD.metadata, OLD.created_at, OLD.created_by, OLD.scheduled_at, OLD.queue_if_low_balance, OLD.narration, OLD.retry_of, OLD.mode, OLD.mode_reason)
         THEN
             RAISE EXCEPTION 'what a payout was asked to do never changes' USING ERRCODE = 'PR502';
         END IF;

@@ -10,21 +10,22 @@ CREATE OR REPLACE FUNCTION payout.request_fingerprint(
     p_scheduled_at timestamptz,
     p_queue_if_low_balance boolean,
     p_narration text,
-    p_retry_of uuid
+    p_retry_of uuid,
+    p_mode text
 )
 RETURNS bytea
 LANGUAGE sql
 STABLE
 RETURN sha256(
     CASE
-        WHEN (p_scheduled_at, p_narration, p_retry_of) IS NULL AND p_queue_if_low_balance IS NOT TRUE
+        WHEN (p_scheduled_at, p_narration, p_retry_of, p_mode) IS NULL AND p_queue_if_low_balance IS NOT TRUE
             THEN record_send(
                 ROW('POST /payouts', p_amount, p_currency, p_bank_account_id, p_reference, coalesce(p_metadata, '{}'))
             )
         ELSE record_send(
             ROW(
                 'POST /payouts', p_amount, p_currency, p_bank_account_id, p_reference, coalesce(p_metadata, '{}'),
-                p_scheduled_at, coalesce(p_queue_if_low_balance, FALSE), p_narration, p_retry_of
+                p_scheduled_at, coalesce(p_queue_if_low_balance, FALSE), p_narration, p_retry_of, p_mode
             )
         )
     END

@@ -18,6 +18,11 @@ DECLARE
     v_known_fingerprint bytea;
     v_available bigint;
     v_has_account boolean;
+    v_rail text;
+    v_kind text;
+    v_mode text;
+    v_mode_reason text;
+    v_opens_at timestamptz;
     v_has_rules boolean;
     v_rules merchant.rules;
     v_over text;
@@ -33,15 +38,18 @@ BEGIN
         ),
         payout.request_fingerprint(
             p_request.amount, p_request.currency, p_request.bank_account_id, p_request.reference, p_request.metadata,
-            p_request.scheduled_at, p_request.queue_if_low_balance, p_request.narration, p_request.retry_of
+            p_request.scheduled_at, p_request.queue_if_low_balance, p_request.narration, p_request.retry_of, p_request.mode
         ),
         k.status,
         k.body,
         k.fingerprint,
         e.available,
         a.bank_account_id IS NOT NULL,
+        a.rail,
+        a.kind,
         r.merchant_id IS NOT NULL
-    INTO v_problem, v_fingerprint, v_status, v_body, v_known_fingerprint, v_available, v_has_account, v_has_rules
+    INTO v_problem, v_fingerprint, v_status, v_body, v_known_fingerprint, v_available, v_has_account, v_rail, v_kind,
+        v_has_rules
     FROM (SELECT) one
     LEFT JOIN payout.idempotency_keys k
         ON k.merchant_id = p_merchant_id AND k.idempotency_key = p_request.idempotency_key
@@ -115,8 +123,15 @@ BEGIN
         END;
     END IF;
 
+    IF v_has_account THEN
+        SELECT c.mode, c.reason, c.opens_at INTO v_mode, v_mode_reason, v_opens_at
+        FROM rail.choose_mode(v_rail, v_kind, p_request.currency, p_request.amount, nullif(p_request.mode, 'auto'), p_now) c;
+    END IF;
+
     IF NOT v_has_account THEN
         v_body := payrail.problem('bank_account_not_found');
+    ELSIF v_opens_at IS NULL THEN
+        v_body := payrail.problem('mode_unavailable');
     ELSIF p_request.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, p_request.retry_of) IS NOT NULL THEN
         v_body := payrail.problem('retry_of_invalid', payout.retry_problem(p_merchant_id, p_request.retry_of));
     ELSIF v_next_status IS NULL THEN
@@ -132,12 +147,14 @@ BEGIN
     ELSE
         INSERT INTO payout.payouts (
             merchant_id, payout_id, status, amount, currency, bank_account_id, reference, metadata, next_action_at, actor,
-            scheduled_at, expires_at, approvals_required, queue_if_low_balance, narration, retry_of, created_by
+            scheduled_at, expires_at, approvals_required, queue_if_low_balance, narration, retry_of, created_by,
+            mode, mode_reason, mode_opens_at
         ) VALUES (
             p_merchant_id, uuidv7(), v_next_status, p_request.amount, p_request.currency, p_request.bank_account_id,
-            p_request.reference, p_request.metadata, coalesce(v_expires_at, p_request.scheduled_at, p_now), payrail.actor(p_actor),
+            p_request.reference, p_request.metadata, coalesce(v_expires_at, p_request.scheduled_at, v_opens_at), payrail.actor(p_actor),
             p_request.scheduled_at, v_expires_at, v_approvals, coalesce(p_request.queue_if_low_balance, FALSE),
-            p_request.narration, p_request.retry_of, coalesce(p_owner, payrail.actor(p_actor))
+            p_request.narration, p_request.retry_of, coalesce(p_owner, payrail.actor(p_actor)),
+            v_mode, v_mode_reason, CASE WHEN v_opens_at > p_now THEN v_opens_at END
         ) RETURNING * INTO v_payout;
         IF v_has_rules THEN
             PERFORM payout.count_usage(p_merchant_id, v_rules, v_payout.bank_account_id, v_payout.amount, v_payout.held_at);

@@ -31,7 +31,7 @@ BEGIN
                         OR k.fingerprint
                         <> payout.request_fingerprint(
                             r.amount, r.currency, r.bank_account_id, r.reference, r.metadata, r.scheduled_at,
-                            r.queue_if_low_balance, r.narration, r.retry_of
+                            r.queue_if_low_balance, r.narration, r.retry_of, r.mode
                         )
                         THEN 'idempotency_key_reused'
                     WHEN k.status <> 201 THEN k.body ->> 'code'
@@ -39,6 +39,12 @@ BEGIN
                     WHEN c.currency IS NULL THEN 'currency_unknown'
                     WHEN NOT (r.scheduled_at > v_now AND r.scheduled_at <= v_now + INTERVAL '366 days') THEN 'scheduled_at_invalid'
                     WHEN a.bank_account_id IS NULL THEN 'bank_account_not_found'
+                    WHEN
+                        NOT EXISTS (
+                            SELECT
+                            FROM rail.choose_mode(a.rail, a.kind, r.currency, r.amount, nullif(r.mode, 'auto'), v_now)
+                        )
+                        THEN 'mode_unavailable'
                     WHEN r.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, r.retry_of) IS NOT NULL THEN 'retry_of_invalid'
                 END
             ) AS problem,

@@ -1,7 +1,8 @@
 -- Promises: the due payouts of one merchant, each handed to one worker for the length of its lease, and the attempt noted. A pending
 -- one becomes processing and is to be submitted; one already sent is to be enquired about, or, if the bank has just said that it
 -- never saw the reference and executes none twice, submitted again. Nothing may be sent after send_before, which leaves half the
--- lease for the bank to answer. To a failing bank nothing is sent before the next trial. A worker that
+-- lease for the bank to answer. To a failing bank nothing is sent before the next trial, and by no
+-- mode while it is closed. A worker that
 -- has access to some banks only says which.
 -- Lock: the merchant's.
 -- Raises: PR111 a limit or lease out of bounds, PR401, PR901, PR902.
@@ -64,6 +65,24 @@ BEGIN
                 AND rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references)
         ) w
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id;
+    END IF;
+
+    IF EXISTS (SELECT FROM rail.modes m WHERE NOT (m.opens, m.days, m.calendar) IS NULL) THEN
+        UPDATE payout.payouts p
+        SET
+            next_action_at = w.opens_at,
+            mode_opens_at = w.opens_at
+        FROM (
+            SELECT
+                d.payout_id,
+                -- a mode that does not open is looked at again tomorrow
+                coalesce(rail.opens_at(m, v_now), v_now + INTERVAL '1 day') AS opens_at
+            FROM payout.payouts d
+            INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
+            INNER JOIN rail.modes m ON b.rail = m.rail AND d.mode = m.mode AND d.currency = m.currency
+            WHERE d.merchant_id = p_merchant_id AND d.status = 'pending' AND d.next_action_at <= v_now
+        ) w
+        WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id AND w.opens_at > v_now;
     END IF;
 
     RETURN QUERY

@@ -12,6 +12,7 @@ CREATE OR REPLACE FUNCTION payrail.create_payout(
     p_metadata jsonb DEFAULT NULL,
     p_narration text DEFAULT NULL,
     p_retry_of uuid DEFAULT NULL,
+    p_mode text DEFAULT NULL,
     p_owner text DEFAULT NULL,
     p_actor text DEFAULT NULL
 )
@@ -30,7 +31,7 @@ BEGIN
         p_merchant_id,
         ROW(
             p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata,
-            p_scheduled_at, p_queue_if_low_balance, p_narration, p_retry_of
+            p_scheduled_at, p_queue_if_low_balance, p_narration, p_retry_of, p_mode
         )::payrail.payout_request,
         v_now,
         p_owner,
@@ -46,5 +47,5 @@ $$;
 COMMENT ON FUNCTION payrail.create_payout IS
 'Creates a payout and holds its money, now or at p_scheduled_at; with p_queue_if_low_balance it waits for money that is not there.
 Returns the HTTP status (201 created, 400/422 rejected), the JSON body, and whether it is the stored answer to an idempotency key seen
-before. p_amount in minor units (paise), 1 to 10^15. p_retry_of: the payout that this one is to make up for. p_owner: the person who
-asks, who can not approve it.';
+before. p_amount in minor units (paise), 1 to 10^15. p_retry_of: the payout that this one is to make up for. p_mode: how
+its bank moves it (payrail.modes); by default the bank''s first that is open. p_owner: the person who asks, who can not approve it.';

@@ -18,6 +18,7 @@ RETURN row_to_json(
             WHEN
                 NOT ((p_payout).failure_code, (p_payout).return_code, (p_payout).unknown_reason, (p_payout).expires_at) IS NULL
                 OR (p_payout).status = 'rejected'
+                OR (p_payout).status = 'pending' AND (p_payout).mode_opens_at = (p_payout).next_action_at
                 THEN payrail.status_details(p_payout)
         END,
         payrail.utc((p_payout).created_at),
@@ -29,7 +30,9 @@ RETURN row_to_json(
         (p_payout).queue_if_low_balance,
         (p_payout).approvals_required,
         (p_payout).narration,
-        (p_payout).retry_of
+        (p_payout).retry_of,
+        (p_payout).mode,
+        (p_payout).mode_reason
     )::payrail.payout_document
 );
 

@@ -32,7 +32,10 @@ SELECT
     p.queue_if_low_balance,
     p.narration,
     p.retry_of,
-    p.created_by
+    p.created_by,
+    p.mode,
+    p.mode_reason,
+    p.mode_opens_at
 FROM payout.payouts p;
 
 COMMENT ON VIEW payrail.payouts IS 'Payouts, one row each; amounts in minor units.';

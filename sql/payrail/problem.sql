@@ -42,7 +42,8 @@ RETURN (
                     'must name a payout of this merchant that has ended without paying and was not retried'
                 ),
                 ('insufficient_funds', 'amount', 'the available balance is less than the amount'),
-                ('limit_exceeded', 'amount', 'a limit of the merchant would be passed')
+                ('limit_exceeded', 'amount', 'a limit of the merchant would be passed'),
+                ('mode_unavailable', 'mode', 'the bank has no such mode for this account and amount')
             ) w (code, field, detail)
             WHERE w.code = p_code
         ) d

@@ -39,6 +39,18 @@ BEGIN
                 'rail_code', NULL,
                 'description', coalesce(p_payout.reason, 'The merchant''s rules ask for an approval.')
             );
+        WHEN 'pending' THEN
+            RETURN CASE
+                WHEN p_payout.mode_opens_at = p_payout.next_action_at THEN json_build_object(
+                    'code', 'mode_closed',
+                    'fault', 'rail',
+                    'retryable', FALSE,
+                    'next_step', 'Wait: it is sent at ' || payrail.utc(p_payout.mode_opens_at) || ', when ' || p_payout.mode || ' opens.',
+                    'expected_by', payrail.utc(p_payout.mode_opens_at),
+                    'rail_code', NULL,
+                    'description', p_payout.mode || ' is closed at this hour.'
+                )
+            END;
         WHEN 'queued' THEN
             RETURN json_build_object(
                 'code', 'queued_for_money',

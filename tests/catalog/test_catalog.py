@@ -37,6 +37,8 @@ REFERENCE = {
     "audit.loaded_definitions",
     # and what is a bank's
     "rail.rails",
+    "rail.modes",
+    "rail.holidays",
     "rail.calls",
     "rail.notices",
     "rail.reports",
@@ -73,6 +75,9 @@ ABOUT_ALL = {
     "run_audit",
     # banks: their word is about many merchants, who are locked in the order of their ids
     "declare_rail",
+    "set_mode",
+    "remove_mode",
+    "set_holiday",
     "report_calls",
     "receive_notices",
     "queue_instructions",

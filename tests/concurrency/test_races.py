@@ -291,7 +291,8 @@ def work(desk: Desk, number: int, dice: random.Random) -> list[tuple[str, Callab
     batch = [(f"{number}-{n}", dice.randrange(1, 900)) for n in range(4)]
     dice.shuffle(batch)
     requests = ", ".join(
-        f"ROW('{key}', {amount}, 'INR', '{ACCOUNT}', NULL, NULL, NULL, NULL, NULL, NULL)"
+        f"ROW('{key}', {amount}, 'INR', '{ACCOUNT}', NULL, NULL, NULL, NULL, NULL,"
+        " NULL, NULL)"
         "::payrail.payout_request"
         for key, amount in batch
     )

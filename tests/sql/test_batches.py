@@ -190,7 +190,7 @@ def test_bounds_of_a_batch(
 def test_ten_thousand_lines_and_no_more(desk: Desk) -> None:
     query = (
         "SELECT (payrail.create_batch(%(merchant_id)s, %(key)s, ARRAY(SELECT ROW(NULL, 1, 'INR',"
-        " 'demo-bank-account', NULL, NULL, NULL, NULL, NULL, NULL)::payrail.payout_request"
+        " 'demo-bank-account', NULL, NULL, NULL, NULL, NULL, NULL, NULL)::payrail.payout_request"
         " FROM generate_series(1, %(lines)s)))).status"
     )
     given = {"merchant_id": desk.merchant_id, "key": "k"}

@@ -126,6 +126,8 @@ def test_the_answer_is_the_payout(desk: Desk) -> None:
         "approvals_required",
         "narration",
         "retry_of",
+        "mode",
+        "mode_reason",
     ]
     assert answer.json["created_at"] == answer.json["updated_at"]
     assert answer.json["created_at"].endswith("Z")

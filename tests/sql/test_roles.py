@@ -128,6 +128,9 @@ FUNCTIONS = {
     "payrail.add_bank_account": API | OPERATOR,
     "payrail.archive_bank_account": API | OPERATOR,
     "payrail.credit_merchant": OPERATOR,
+    "payrail.set_mode": OPERATOR,
+    "payrail.remove_mode": OPERATOR,
+    "payrail.set_holiday": OPERATOR,
     "payrail.settle_payout": OPERATOR,
     "payrail.settle_payouts": OPERATOR,
     "payrail.fail_payouts": OPERATOR,
@@ -200,6 +203,8 @@ FUNCTIONS = {
     "rail.is_told_of": NOBODY,
     "rail.ask_bank": NOBODY,
     "rail.is_to_be_sent": NOBODY,
+    "rail.opens_at": NOBODY,
+    "rail.choose_mode": NOBODY,
     "rail.shut_rails": NOBODY,
     "rail.dispatch_is_waiting": NOBODY,
     "rail.defer_dispatch": NOBODY,
@@ -230,6 +235,8 @@ SELECTS = {
     "payrail.attempts": READERS,
     "payrail.evidence": READERS,
     "payrail.rails": READERS,
+    "payrail.modes": READERS,
+    "payrail.holidays": READERS,
     "payrail.rail_calls": READERS,
     "payrail.notices": WORKER | OPERATOR | AUDITOR,
     "payrail.files": OPERATOR | AUDITOR,
@@ -300,6 +307,8 @@ SELECTS = {
     "rail.payment_files": NOBODY,
     "rail.proposals": NOBODY,
     "rail.rails": NOBODY,
+    "rail.modes": NOBODY,
+    "rail.holidays": NOBODY,
     "rail.report_lines": NOBODY,
     "rail.reports": NOBODY,
 }
@@ -727,7 +736,7 @@ DOORS: dict[str, tuple[str, str]] = {
         "payrail_api",
         (
             "%(merchant_id)s, ARRAY[ROW('k', 1, 'INR', 'demo-bank-account', NULL, NULL,"
-            " NULL, FALSE, NULL, NULL)::payrail.payout_request]"
+            " NULL, FALSE, NULL, NULL, NULL)::payrail.payout_request]"
         ),
     ),
     "cancel_payout": ("payrail_api", "%(merchant_id)s, %(pending)s"),
