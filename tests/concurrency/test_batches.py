@@ -91,8 +91,8 @@ def test_a_batch_is_cancelled_or_made(crowd: Crowd) -> None:
 def test_one_key_is_one_batch(crowd: Crowd) -> None:
     def upload(desk: Desk, connection: Connection) -> Any:
         return connection.execute(
-            "SELECT (payrail.create_batch(%s, 'key', ARRAY[ROW('k', 1, 'INR', %s, NULL, NULL)"
-            "::payrail.payout_request])).body ->> 'id' AS id",
+            "SELECT (payrail.create_batch(%s, 'key', ARRAY[ROW('k', 1, 'INR', %s, NULL, NULL, NULL,"
+            " NULL, NULL, NULL, NULL)::payrail.payout_request])).body ->> 'id' AS id",
             [desk.merchant_id, ACCOUNT],
         ).fetchone()
 
