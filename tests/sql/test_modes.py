@@ -126,6 +126,21 @@ def test_a_upi_address_takes_no_more_than_upi_does(rich: Desk) -> None:
     assert rich.create("b", LAKH + 1, bank_account_id="upi").code == "mode_unavailable"
 
 
+def test_an_iban_is_paid_by_sepa_in_euros(rich: Desk) -> None:
+    rich.credit(1000, "euros", "EUR")
+    rich.call(
+        "payrail_api",
+        "add_bank_account",
+        bank_account_id="iban",
+        holder_name="Asha Rao",
+        iban="DE89370400440532013000",
+    )
+    answer = rich.create("k", 1000, bank_account_id="iban", currency="EUR")
+    assert answer.json["mode"] == "SEPA"
+    (claim,) = rich.claim()
+    assert (claim["iban"], claim["currency"]) == ("DE89370400440532013000", "EUR")
+
+
 def test_of_a_bank_that_says_nothing_there_is_no_mode(own: Desk) -> None:
     answer = own.create("a", bank_account_id="own")
     assert (answer.json["mode"], answer.json["mode_reason"]) == (None, None)

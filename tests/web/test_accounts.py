@@ -134,6 +134,21 @@ def test_adding_and_archiving_take_a_scope_of_their_own(new_client: NewClient) -
     assert [(one["id"], one["archived_at"]) for one in accounts] == [("demo-bank-account", None)]
 
 
+def test_a_payout_says_by_which_mode_it_goes(client: Client) -> None:
+    body = {"amount_paise": 100, "bank_account_id": "demo-bank-account"}
+    chosen = fits(client.create(body).body, types.Payout)
+    assert (chosen.mode, bool(chosen.mode_reason)) == ("IMPS", True)
+    assert client.create({**body, "mode": "NEFT"}).json["mode"] == "NEFT"
+    assert client.create({**body, "mode": "auto"}).json["mode"] == "IMPS"
+    for wrong in ("UPI", "neft", "", 7):
+        answer = client.create({**body, "mode": wrong})
+        assert (answer.status, answer.code) == (422, "mode_unavailable")
+        assert [error["pointer"] for error in answer.json["errors"]] == ["/mode"]
+    assert client.balance() == (999_700, 300)
+    payout_id = client.create({**body, "mode": "NEFT"}, "shown").json["id"]
+    assert "NEFT asked for" in signed_in(client).get(f"/payouts/{payout_id}").text
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(
     [IBAN, "asha@bank", "HDFC0000001", "12345678", "sandbox"]
 )
