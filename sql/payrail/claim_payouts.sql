@@ -35,6 +35,8 @@ AS $$
 DECLARE
     v_now timestamptz;
     v_shut text[];
+    v_closed text[];
+    v_waiting record;
 BEGIN
     IF coalesce(p_limit, 0) NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'argument out of bounds'
@@ -67,12 +69,13 @@ BEGIN
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id;
     END IF;
 
-    IF EXISTS (SELECT FROM rail.modes m WHERE NOT (m.opens, m.days, m.calendar) IS NULL) THEN
-        UPDATE payout.payouts p
-        SET
-            next_action_at = w.opens_at,
-            mode_opens_at = w.opens_at
-        FROM (
+    v_closed := ARRAY(
+        SELECT concat_ws('/', m.rail, m.mode, m.currency)
+        FROM rail.modes m
+        WHERE NOT (m.opens, m.days, m.calendar) IS NULL AND rail.opens_at(m, v_now) IS DISTINCT FROM v_now
+    );
+    IF v_closed <> '{}' THEN
+        FOR v_waiting IN
             SELECT
                 d.payout_id,
                 -- a mode that does not open is looked at again tomorrow
@@ -80,9 +83,19 @@ BEGIN
             FROM payout.payouts d
             INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
             INNER JOIN rail.modes m ON b.rail = m.rail AND d.mode = m.mode AND d.currency = m.currency
-            WHERE d.merchant_id = p_merchant_id AND d.status = 'pending' AND d.next_action_at <= v_now
-        ) w
-        WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id AND w.opens_at > v_now;
+            WHERE
+                d.merchant_id = p_merchant_id
+                AND d.status = 'pending'
+                AND d.next_action_at <= v_now
+                AND concat_ws('/', m.rail, m.mode, m.currency) = ANY (v_closed)
+            LIMIT p_limit
+        LOOP
+            UPDATE payout.payouts p
+            SET
+                next_action_at = v_waiting.opens_at,
+                mode_opens_at = v_waiting.opens_at
+            WHERE p.merchant_id = p_merchant_id AND p.payout_id = v_waiting.payout_id;
+        END LOOP;
     END IF;
 
     RETURN QUERY
@@ -110,6 +123,7 @@ BEGIN
             -- payrail.advance_payouts has those
             AND d.status NOT IN ('awaiting_approval', 'scheduled', 'queued')
             AND (p_rails IS NULL OR b.rail = ANY (p_rails))
+            AND (v_closed = '{}' OR d.status <> 'pending' OR d.mode IS NULL OR concat_ws('/', b.rail, d.mode, d.currency) <> ALL (v_closed))
         ORDER BY d.next_action_at
         LIMIT p_limit
     ),

@@ -201,6 +201,16 @@ def test_a_claim_looks_at_the_hours_again(own: Desk) -> None:
     assert claim["payout_id"] == payout_id
 
 
+def test_more_than_a_claim_takes_wait_all_the_same(own: Desk) -> None:
+    set_mode(own)
+    made = [own.create(f"k{n}", 10, bank_account_id="own").payout_id for n in range(5)]
+    set_mode(own, days=closed_today())
+    for _ in range(4):
+        assert own.claim(limit=2) == []
+    waiting = [see(own, payout_id)["status_details"] for payout_id in made]
+    assert [why and why["code"] for why in waiting] == ["mode_closed"] * 5
+
+
 def test_what_has_left_is_asked_about_at_any_hour(own: Desk) -> None:
     set_mode(own)
     payout_id = own.create("k", bank_account_id="own").payout_id
