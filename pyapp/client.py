@@ -127,6 +127,7 @@ class NewPayout(TypedDict, total=False):
     queue_if_low_balance: bool
     narration: str | None
     retry_of: UUID | None
+    mode: str | None
 
 
 class NewBankAccount(TypedDict, total=False):
