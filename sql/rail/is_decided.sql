@@ -1,5 +1,5 @@
--- Promises: whether two operators have closed a case of the same booking of a bank, with the same sum: a report that tells of it again tells
--- nothing new. Of a different outcome it has to say the same, as the payout may have gone on.
+-- Promises: whether two operators have closed a case of the same booking of a bank, with the same sum: a report that tells of it again
+-- tells nothing new. Of a different outcome it has to say the same, as the payout may have gone on.
 CREATE OR REPLACE FUNCTION rail.is_decided(
     p_rail text, p_rail_ref text, p_kind text, p_booking text, p_amount bigint, p_detail text
 )
