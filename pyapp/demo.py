@@ -143,7 +143,7 @@ async def _start(command: str, lifeline: int, settings: Settings, counter: int) 
             "WEBHOOK_LOOPBACK": "1",
             "SANDBOX_BANK_URL": settings.sandbox_bank_url or "",
             "SANDBOX_BANK_KEY": settings.sandbox_bank_key,
-            "SANDBOX_BANK_SECRET": settings.sandbox_bank_secret,
+            "SANDBOX_BANK_SECRET": settings.sandbox_bank_secret or "",
             "SANDBOX_CALLBACK_URL": settings.sandbox_callback_url or "",
         },
         start_new_session=True,

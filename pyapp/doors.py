@@ -1523,7 +1523,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """What became of a bank's file; `notices` are in it, `unmatched` of them are of no payout."""
+    """What became of a bank's file; `notices` were new, `unmatched` of them are of no payout."""
 
     file_id: UUID
     effect: str  # received | repeated | refused
@@ -1579,10 +1579,12 @@ async def receive_file(
     notices: Sequence[Notice] = (),
     whole: Sequence[Notice] = (),
     error: str | None = None,
+    in_all: int | None = None,
 ) -> ReceivedFile:
     """Keep what a bank's file says, once per content; `error` says why it could not be read.
 
-    Of `whole`, the rail_ref is the message_id of a file of ours.
+    Of `whole`, the rail_ref is the message_id of a file of ours. A large file is taken in parts;
+    `in_all` is how many notices it has.
     """
     return _one(
         await _door(
@@ -1597,6 +1599,7 @@ async def receive_file(
             p_notices=_composites(notices),
             p_whole=_composites(whole),
             p_error=error,
+            p_in_all=in_all,
         )
     )
 

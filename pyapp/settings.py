@@ -24,9 +24,7 @@ ROLES: Final = (
     "payrail_auditor",
     "payrail_migrator",
 )
-# The defaults are for play: they are public. Whoever has the secret can sign the bank's callbacks.
-_SANDBOX_KEY: Final = "sandbox-bank-key"
-_SANDBOX_SECRET: Final = "whsec_c2FuZGJveC1iYW5rLWNhbGxiYWNrLXNlY3JldA=="  # noqa: S105
+_SANDBOX_KEY: Final = "sandbox-bank-key"  # for play: it is public
 _LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -52,7 +50,7 @@ class Settings:
     reset_data: bool = False
     sandbox_bank_url: str | None = None
     sandbox_bank_key: str = field(default=_SANDBOX_KEY, repr=False)
-    sandbox_bank_secret: str = field(default=_SANDBOX_SECRET, repr=False)
+    sandbox_bank_secret: str | None = field(default=None, repr=False)
     sandbox_bank_file: Path = ROOT / ".payrail" / "sandbox-bank.sqlite"
     sandbox_bank_port: int = 8002
     sandbox_callback_url: str | None = None
@@ -169,8 +167,11 @@ def _key(environ: Mapping[str, str]) -> str:
     return key
 
 
-def _secret(environ: Mapping[str, str]) -> str:
-    secret = environ.get("SANDBOX_BANK_SECRET") or _SANDBOX_SECRET
+def _secret(environ: Mapping[str, str]) -> str | None:
+    """Return the secret: whoever has it can sign the bank's callbacks, so there is no default."""
+    secret = environ.get("SANDBOX_BANK_SECRET") or None
+    if secret is None:
+        return None
     try:
         key_of(secret)
     except ValueError as exc:

@@ -21,12 +21,12 @@ _GONE: Final = 410  # the receiver never wants it
 
 
 class Outbox:
-    """The sender; `url` is where callbacks go, None if nobody wants any."""
+    """The sender; `url` is where callbacks go. Without it or a secret to sign with, none do."""
 
-    def __init__(self, books: Books, url: str | None, secret: str) -> None:
+    def __init__(self, books: Books, url: str | None, secret: str | None) -> None:
         self._books = books
-        self._url = url
-        self._secret = secret
+        self._url = url if secret else None
+        self._secret = secret or ""
         self._news = asyncio.Event()
 
     def wake(self) -> None:

@@ -4,8 +4,9 @@ Submitting puts an instruction in line. About once a second `tend` does the rest
 anywhere and be done again by another worker:
 
     cut a file (its instructions are in it for ever), store its bytes, write it, note that it left
-    read what is in the inbox, keep what it says with the file in one commit, put the file away
+    give a file of the inbox a name of its own, read it, keep what it says, put it away
 
+Neither holds up the other: a file that can't be written does not keep answers from being read.
 An enquiry asks no bank: it asks what the bank's files have said. See docs/iso20022.md.
 """
 
@@ -15,11 +16,12 @@ import asyncio
 import hashlib
 import logging
 import os
+import secrets
 import tempfile
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
@@ -48,6 +50,8 @@ _LEASE: Final = timedelta(seconds=60)  # to write a file
 _PATIENCE: Final = 60.0  # seconds after which a file that makes no sense is no upload under way
 _UNFINISHED: Final = (".tmp", ".part", ".filepart", ".partial")
 _CALL: Final = 100  # instructions or references of one call
+_PART: Final = 2000  # notices that are kept in one commit
+_TAKEN: Final = "taken"  # the folder of files that are being read
 
 # A profile is tried out on this before anything is sent.
 _A_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,7 +77,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     charge_bearer: _Text = "SLEV"
     batch_booking: bool = False
     every_seconds: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
-    most_instructions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    most_instructions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
     finality_hours: Annotated[int, msgspec.Meta(ge=1, le=2160)] = 72
 
 
@@ -139,15 +143,38 @@ class FileRail:
         if not (self.outbox.is_dir() and os.access(self.outbox, os.W_OK | os.X_OK)):
             message = "the outbox is not there, or can't be written"
             raise NotReachedError(message)
-        refs = [order.rail_ref for order in instructions]
+        if not instructions:
+            return {}
+        impossible = await asyncio.to_thread(self._impossible, instructions)
+        refs = [order.rail_ref for order in instructions if order.rail_ref not in impossible]
         filed = await doors.queue_instructions(self.db, self.name, refs)
         repeated = [one.rail_ref for one in filed if one.effect == "repeated"]
-        return {
-            one.rail_ref: NotSent("the payout is not to be sent")
-            if one.effect == "refused"
-            else Pending("it waits for the next file", {"queue": one.effect})
-            for one in filed
-        } | dict(await self.enquire(repeated))
+        return (
+            {
+                one.rail_ref: NotSent("the payout is not to be sent")
+                if one.effect == "refused"
+                else Pending("it waits for the next file", {"queue": one.effect})
+                for one in filed
+            }
+            | dict(await self.enquire(repeated))
+            | {
+                # in no file, now or ever; what is in one after all is what the bank makes of it
+                rail_ref: Refused("mode_not_supported", impossible[rail_ref], {"file": None})
+                if isinstance(said, NotFound)
+                else said
+                for rail_ref, said in (await self.enquire([*impossible])).items()
+            }
+        )
+
+    def _impossible(self, instructions: Sequence[Instruction]) -> dict[str, str]:
+        """Return what can't be written, and why: one of it would stop a whole file."""
+        try:
+            iso20022.pain001("PR", _A_DAY, 1, instructions, self.header)
+        except ValueError as exc:
+            if len(instructions) == 1:
+                return {instructions[0].rail_ref: f"it can't be sent by file: {exc}"[:200]}
+            return {k: v for one in instructions for k, v in self._impossible([one]).items()}
+        return {}
 
     async def enquire(self, rail_refs: Sequence[str]) -> Mapping[str, Answer]:
         """Return what the bank's files have said."""
@@ -156,9 +183,11 @@ class FileRail:
 
     async def tend(self) -> None:
         """Send what is to be sent, and read what has come."""
-        await self._cut()
-        await self._send()
-        await self._receive()
+        for step in (self._cut, self._send, self._receive):
+            try:
+                await step()
+            except Exception as exc:  # noqa: BLE001  # the other steps are done all the same
+                log.failure("file rail failed", exc, rail=self.name, step=step.__name__.strip("_"))
 
     # ----------------------------------------------------------------------------------- out
 
@@ -203,7 +232,8 @@ class FileRail:
     # ------------------------------------------------------------------------------------ in
 
     async def _receive(self) -> None:
-        for path in sorted(self.inbox.iterdir()):
+        """Take what has come, and what a worker that died had taken."""
+        for path in [*sorted(self.inbox.iterdir()), *sorted((self.inbox / _TAKEN).glob("*"))]:
             if path.name.startswith(".") or path.name.lower().endswith(_UNFINISHED):
                 continue
             if path.is_file():
@@ -216,27 +246,24 @@ class FileRail:
         """Keep what a file says, and put it away; one that another worker has taken is gone."""
         try:
             content, age = await asyncio.to_thread(_read, path)
+            message = await asyncio.to_thread(_understand, content)
+            if isinstance(message, str) and age < _PATIENCE:  # it may still be arriving
+                return
+            if path.parent == self.inbox:
+                # under a name of its own: another one may come under this one at any time
+                path = await asyncio.to_thread(self._rename, path)
+                again, _ = await asyncio.to_thread(_read, path)
+                if again != content:
+                    content, message = again, await asyncio.to_thread(_understand, again)
         except FileNotFoundError:
             return
         digest = hashlib.sha256(content)
-        name = path.name.encode("utf-8", "replace").decode()
+        name = path.name.partition("-")[2].encode("utf-8", "replace").decode()
         try:
-            message = await asyncio.to_thread(iso20022.read, content)
-            received = await doors.receive_file(
-                self.db,
-                self.name,
-                name=name,
-                content_hash=digest.digest(),
-                kind=message.kind,
-                message_id=message.message_id,
-                notices=[
-                    _notice(entry, entry.rail_ref) for entry in message.entries if entry.rail_ref
-                ],
-                whole=[_notice(entry, entry.rail_ref) for entry in message.whole if entry.rail_ref],
-            )
+            if isinstance(message, str):
+                raise iso20022.InvalidMessageError(message)  # noqa: TRY301  # it is handled here
+            received = await self._keep(name, digest.digest(), message)
         except (iso20022.InvalidMessageError, psycopg.DataError) as exc:
-            if age < _PATIENCE:  # it may still be arriving
-                return
             why = str(exc) if isinstance(exc, iso20022.InvalidMessageError) else "can't be stored"
             await doors.receive_file(
                 self.db, self.name, name=name, content_hash=digest.digest(), error=why
@@ -253,11 +280,43 @@ class FileRail:
             unmatched=received.unmatched,
         )
 
+    def _rename(self, path: Path) -> Path:
+        taken = self.inbox / _TAKEN
+        taken.mkdir(exist_ok=True)
+        return path.replace(taken / f"{secrets.token_hex(8)}-{path.name}")
+
+    async def _keep(
+        self, name: str, digest: bytes, message: iso20022.Message
+    ) -> doors.ReceivedFile:
+        """Keep what a message says, in parts: no part holds up others for long."""
+        entries = [_notice(entry, entry.rail_ref) for entry in message.entries if entry.rail_ref]
+        whole = [_notice(entry, entry.rail_ref) for entry in message.whole if entry.rail_ref]
+        parts = [entries[at : at + _PART] for at in range(0, len(entries), _PART)] or [[]]
+        kept = [
+            await doors.receive_file(
+                self.db,
+                self.name,
+                name=name,
+                content_hash=digest,
+                kind=message.kind,
+                message_id=message.message_id,
+                notices=part,
+                whole=whole if number == len(parts) else [],
+                in_all=len(entries) if len(parts) > 1 else None,
+            )
+            for number, part in enumerate(parts, 1)
+        ]
+        return replace(
+            kept[0],
+            notices=sum(one.notices for one in kept),
+            unmatched=sum(one.unmatched for one in kept),
+        )
+
     def _put_away(self, path: Path, folder: str, digest: str) -> None:
         target = self.inbox / folder
         target.mkdir(exist_ok=True)
         try:
-            path.replace(target / f"{digest[:12]}-{path.name}")
+            path.replace(target / f"{digest[:12]}-{path.name.partition('-')[2]}")
         except FileNotFoundError:  # another worker has
             return
         _sync(target)
@@ -268,6 +327,14 @@ def _read(path: Path) -> tuple[bytes, float]:
     with path.open("rb") as file:
         age = time.time() - os.fstat(file.fileno()).st_mtime
         return file.read(iso20022.MOST_BYTES + 1), age
+
+
+def _understand(content: bytes) -> iso20022.Message | str:
+    """Return what a file says, or why it can't be understood."""
+    try:
+        return iso20022.read(content)
+    except iso20022.InvalidMessageError as exc:
+        return str(exc)
 
 
 def _sync(folder: Path) -> None:

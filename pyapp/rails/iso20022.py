@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -264,9 +265,25 @@ def read(content: bytes) -> Message:
 
 
 def _statuses(root: Element, kind: str, message_id: str) -> Iterator[Entry]:
-    """Yield what a pain.002 says of each transaction."""
-    for one in root.iterfind(".//TxInfAndSts"):
-        yield _status(one, "TxSts", _text(one, "OrgnlEndToEndId"), kind, message_id)
+    """Yield what a pain.002 says of each transaction that it names.
+
+    One without a status of its own has that of its block, or of the whole file, if that is a no.
+    """
+    report = root.find("*")
+    group = report.find("OrgnlGrpInfAndSts")
+    for block in report.iterfind("OrgnlPmtInfAndSts"):
+        for one in block.iterfind("TxInfAndSts"):
+            ref = _text(one, "OrgnlEndToEndId")
+            if ref is None:
+                continue
+            above = [(block, "PmtInfSts"), *([] if group is None else [(group, "GrpSts")])]
+            rejected = [node for node, tag in above if _text(node, tag) == "RJCT"]
+            if _text(one, "TxSts") is None and rejected:
+                node = rejected[0]
+                reasons = node if one.find("StsRsnInf") is None else one
+                yield _status(one, ref, "RJCT", reasons, kind, message_id)
+            else:
+                yield _status(one, ref, _text(one, "TxSts") or "", one, kind, message_id)
 
 
 def _of_whole_files(root: Element, kind: str, message_id: str) -> Iterator[Entry]:
@@ -282,44 +299,55 @@ def _of_whole_files(root: Element, kind: str, message_id: str) -> Iterator[Entry
     ]
     for block, tag in blocks:
         if ours and block is not None and _text(block, tag) == "RJCT":
-            yield _status(block, tag, ours, kind, message_id)
+            yield _status(block, ours, "RJCT", block, kind, message_id)
             return
 
 
-def _status(node: Element, tag: str, rail_ref: str | None, kind: str, message_id: str) -> Entry:
-    status = _text(node, tag) or ""
-    reason = _text(node, "StsRsnInf/Rsn/Cd")
-    prose = _masked(" ".join(found.text or "" for found in node.iterfind("StsRsnInf/AddtlInf")))
+def _status(  # noqa: PLR0913, PLR0917
+    node: Element, rail_ref: str, status: str, reasons: Element, kind: str, message_id: str
+) -> Entry:
+    """Return what a status means; a rejection is final if each of its reasons is listed."""
+    given = [
+        (found.findtext("Cd") or found.findtext("Prtry") or "").strip()
+        for found in reasons.iterfind("StsRsnInf/Rsn")
+    ]
+    reason = " ".join(given)
+    prose = _masked(" ".join(found.text or "" for found in reasons.iterfind("StsRsnInf/AddtlInf")))
     outcome, code = "pending", None
     if status == "RJCT":
-        code = REASONS.get(reason or "")
+        listed = [REASONS.get(one) for one in given]
+        code = listed[0] if all(listed) and listed else None
         outcome = "refused" if code else "unknown"
     elif not status:
         outcome = "unknown"
     return Entry(
-        event_id=_event(message_id, rail_ref or "", status, reason or ""),
+        event_id=_event(message_id, rail_ref, status, reason),
         rail_ref=rail_ref,
         outcome=outcome,
         code=code,
         utr=None,
-        reason=prose or f"the bank says {status} {reason or ''}".strip(),
-        raw=_raw(node, kind, message_id, status=status, reason=reason),
+        reason=prose or f"the bank says {status} {reason}".strip(),
+        raw=_raw(node, kind, message_id, status=status, reason=reason or None),
     )
 
 
 def _bookings(root: Element, kind: str, message_id: str) -> Iterator[Entry]:
     """Yield the transactions of a statement or notification; one without details is one."""
     number = 0
+    known = Counter[str]()
     for entry in root.iterfind(".//Ntry"):
         status = _text(entry, "Sts/Cd") or _text(entry, "Sts/Prtry") or _text(entry, "Sts")
         booked_at = _moment(_text(entry, "BookgDt/DtTm") or _text(entry, "BookgDt/Dt"))
         entry_ref = _text(entry, "AcctSvcrRef") or _text(entry, "NtryRef")
         details = entry.findall("NtryDtls/TxDtls")
+        own = Counter(_text(one, "Refs/AcctSvcrRef") for one in details)
         for one in details or [entry]:
             number += 1
-            yield _booking(
+            found = _booking(
                 one,
                 is_alone=len(details) <= 1,
+                # a batch's reference may stand in each of its payments
+                shares_ref=own[_text(one, "Refs/AcctSvcrRef")] > 1,
                 entry=entry,
                 kind=kind,
                 message_id=message_id,
@@ -328,12 +356,18 @@ def _bookings(root: Element, kind: str, message_id: str) -> Iterator[Entry]:
                 booked_at=booked_at,
                 entry_ref=entry_ref,
             )
+            ref = found.entry_ref or ""
+            known[ref] += 1
+            if ref.startswith("/") and known[ref] > 1:  # the bank gives no reference of its own
+                found = replace(found, entry_ref=f"{ref}/{known[ref]}")
+            yield found
 
 
 def _booking(  # noqa: PLR0913
     one: Element,
     *,
     is_alone: bool,
+    shares_ref: bool,
     entry: Element,
     kind: str,
     message_id: str,
@@ -345,15 +379,17 @@ def _booking(  # noqa: PLR0913
     sign = _text(one, "CdtDbtInd") or _text(entry, "CdtDbtInd")
     rail_ref = _text(one, "Refs/EndToEndId")
     rail_ref = None if rail_ref == "NOTPROVIDED" else rail_ref
-    amount, currency = _sum(one.find("Amt") if one.find("Amt") is not None else entry.find("Amt"))
+    amount, currency = _sum(_own_amount(one, entry))
     returned = _text(one, "RtrInf/Rsn/Cd") or _text(one, "RtrInf/Rsn/Prtry")
     if returned is None and sign == "CRDT" and _text(entry, "RvslInd") == "true":
         returned = "RVSL"
+    servicer_ref = _text(one, "Refs/AcctSvcrRef")
+    tx_id = _text(one, "Refs/TxId")
     candidates = [
-        _text(one, "Refs/AcctSvcrRef"),
-        _text(one, "Refs/TxId"),
+        None if shares_ref else servicer_ref,
+        tx_id,
         _text(one, "Refs/ClrSysRef"),
-        entry_ref if is_alone else None,
+        entry_ref if is_alone else servicer_ref,
     ]
     utr = next((text for text in candidates if text and len(text) <= _CODE), None)
     outcome, code = "unknown", None
@@ -363,8 +399,12 @@ def _booking(  # noqa: PLR0913
         outcome, code = "paid", utr
     elif rail_ref and sign == "CRDT" and returned:
         outcome, code = "returned", returned[:_CODE]
-    shared = entry_ref if is_alone and entry_ref else f"{entry_ref or ''}/{number}"
-    own_ref = _text(one, "Refs/AcctSvcrRef") or shared
+    # the same in every statement that has it: where it stands is the last resort
+    own_ref = (
+        (None if shares_ref else servicer_ref)
+        or (entry_ref if is_alone else None)
+        or f"{entry_ref or ''}/{tx_id or rail_ref or number}/{sign or ''}"
+    )
     return Entry(
         event_id=_event(message_id, own_ref, str(number), rail_ref or "", outcome),
         rail_ref=rail_ref,
@@ -388,6 +428,13 @@ def _booking(  # noqa: PLR0913
         booked_at=booked_at,
         entry_ref=own_ref,
     )
+
+
+def _own_amount(one: Element, entry: Element) -> Element:
+    """Return a payment's own Amt, where it has one beside its entry's, which may be a batch's."""
+    paths = ("Amt", "AmtDtls/TxAmt/Amt", "AmtDtls/InstdAmt/Amt")
+    found = next((node for path in paths if (node := one.find(path)) is not None), None)
+    return entry.find("Amt") if found is None else found
 
 
 def _period(root: Element) -> tuple[datetime, datetime] | None:

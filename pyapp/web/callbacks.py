@@ -12,7 +12,6 @@ from starlette.responses import Response
 from pyapp import doors
 from pyapp.errors import Problem
 from pyapp.rails.callbacks import ForgedError, verify
-from pyapp.settings import Settings
 from pyapp.web import decode
 from pyapp.web.route import PREFIX
 
@@ -33,8 +32,8 @@ class _Callback(Struct, frozen=True):
 class Sandbox:
     """Takes the callbacks of the sandbox bank."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._secrets = [settings.sandbox_bank_secret]
+    def __init__(self, secret: str) -> None:
+        self._secrets = [secret]
 
     async def __call__(self, request: Request) -> Response:
         """Keep one callback, once per event; what isn't signed is refused unread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,17 +47,19 @@ def steps(
     `payout` is as the API shows it, with its history.
     """
     ended = [shown.moment(one["at"]) for one in payout["history"] if one["to"] in _ENDS]
+    lines = {one.attempt for one in evidence if "queue" in _answer(one)}
     open_answers = [
         one
         for one in evidence
         if one.effect == "noted"
         and one.outcome in _SAID
+        and "queue" not in _answer(one)
         and (not ended or one.recorded_at < ended[0])
     ]
     found = [
         *_changes(payout, attempts),
-        *_sendings(attempts, {one.attempt for one in evidence if one.outcome == "not_sent"}),
-        *(Step("processing", one.recorded_at, _SAID[one.outcome]) for one in open_answers),
+        *_sendings(attempts, {one.attempt for one in evidence if one.outcome == "not_sent"}, lines),
+        *(Step("processing", one.recorded_at, _said(one)) for one in open_answers),
     ]
     told = [_together([*same]) for _, same in groupby(sorted(found, key=_when), key=_title)]
     # what has been taken up again is not waiting
@@ -107,10 +110,31 @@ def _waits(payout: Mapping[str, Any], status: str) -> str:
     return _WAITS.get(status, "")
 
 
-def _sendings(attempts: Sequence[doors.Attempt], never_left: set[int | None]) -> Iterator[Step]:
+def _said(one: doors.Evidence) -> str:
+    """Return what a bank has said that ends nothing; of one that answers by files, where it is."""
+    said = _answer(one)
+    if one.outcome != "pending" or "file" not in said:
+        return _SAID[one.outcome]
+    if said["file"] is None:
+        return "It waits for the next payment file"
+    if said["sent_at"] is None:
+        return f"In the payment file {said['file']}, which has not left yet"
+    return f"Sent in the payment file {said['file']}, the bank has not answered"
+
+
+def _answer(one: doors.Evidence) -> Mapping[str, Any]:
+    found = json.loads(one.answer or "{}")
+    return found if isinstance(found, dict) else {}
+
+
+def _sendings(
+    attempts: Sequence[doors.Attempt], never_left: set[int | None], in_line: set[int | None]
+) -> Iterator[Step]:
     sent = [one for one in attempts if one.action == "submit" and one.attempt not in never_left]
     for number, one in enumerate(sent):
-        if number == 0:
+        if one.attempt in in_line:
+            yield Step("processing", one.claimed_at, "Put in line for the next payment file")
+        elif number == 0:
             yield Step("processing", one.claimed_at, "Sent to the bank")
         else:
             note = "Under the same reference, so that it is paid once at most."

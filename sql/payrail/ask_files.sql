@@ -54,8 +54,7 @@ BEGIN
         SELECT
             s.*,
             CASE
-                WHEN s.outcome IN ('paid', 'returned')
-                    AND (s.raw ->> 'amount', s.raw ->> 'currency') IS DISTINCT FROM (p.amount::bigint::text, p.currency) THEN 3
+                WHEN s.outcome IN ('paid', 'returned') AND NOT rail.is_of_sum(s.raw, p.amount, p.currency) THEN 3
                 WHEN s.outcome = 'returned' THEN 1
                 WHEN s.outcome = 'paid' THEN 2
                 WHEN s.outcome = 'refused' THEN 4

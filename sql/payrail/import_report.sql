@@ -1,6 +1,6 @@
 -- Promises: a bank's report is kept once, and compared with our books: each difference becomes a case that stays open until it is
--- resolved; where the bank says more than we know, it is asked; what was thought never to have left, and is booked, is not sent. A payout
--- that was missing in a report before and is in this one is missing no more. The same content again changes nothing.
+-- resolved, once and for all; where the bank says more than we know, it is asked; what was thought never to have left, and is booked, is
+-- not sent. A payout that was missing in a report before and is in this one is missing no more. The same content again changes nothing.
 -- Lock: that of ANALYZE, so one import compares at a time; at the end the merchants' of differing payouts, in the order of their ids.
 -- Raises: PR111 no such rail, a period that ends before it begins, or a malformed line.
 CREATE OR REPLACE FUNCTION payrail.import_report(
@@ -80,7 +80,20 @@ BEGIN
     ANALYZE rail.report_lines;
 
     WITH differences AS MATERIALIZED (
-        SELECT d.*
+        SELECT
+            d.*,
+            CASE d.result
+                WHEN 'missing_at_bank'
+                    THEN 'The payout is ' || d.status || ', and no report of the bank has its ' || d.kind || '.'
+                WHEN 'unknown_to_us'
+                    THEN 'The bank has booked a ' || d.kind || ' that was never sent' || coalesce(' (' || d.bank_utr || ').', '.')
+                WHEN 'booked_twice'
+                    THEN 'The bank has booked the ' || d.kind || ' more than once' || coalesce(' (' || d.bank_utr || ').', '.')
+                WHEN 'different_amount'
+                    THEN 'The bank has booked a ' || d.kind || ' of another amount than the payout''s.'
+                ELSE 'The payout is ' || d.status || coalesce(' (' || d.utr || ')', '') || ', and the bank has booked a '
+                    || d.kind || coalesce(' (' || d.bank_utr || ').', '.')
+            END AS detail
         FROM payrail.reconciliation(v_report_id) d
         WHERE d.result <> 'matched'
     ),
@@ -99,20 +112,10 @@ BEGIN
             d.booking,
             coalesce(d.bank_amount, d.amount),
             coalesce(d.bank_currency, d.currency),
-            CASE d.result
-                WHEN 'missing_at_bank'
-                    THEN 'The payout is ' || d.status || ', and no report of the bank has its ' || d.kind || '.'
-                WHEN 'unknown_to_us'
-                    THEN 'The bank has booked a ' || d.kind || ' that was never sent' || coalesce(' (' || d.bank_utr || ').', '.')
-                WHEN 'booked_twice'
-                    THEN 'The bank has booked the ' || d.kind || ' more than once' || coalesce(' (' || d.bank_utr || ').', '.')
-                WHEN 'different_amount'
-                    THEN 'The bank has booked a ' || d.kind || ' of another amount than the payout''s.'
-                ELSE 'The payout is ' || d.status || coalesce(' (' || d.utr || ')', '') || ', and the bank has booked a '
-                    || d.kind || coalesce(' (' || d.bank_utr || ').', '.')
-            END,
+            d.detail,
             v_now
         FROM differences d
+        WHERE NOT rail.is_decided(p_rail, d.rail_ref, d.result, d.booking, coalesce(d.bank_amount, d.amount), d.detail)
         ORDER BY d.line, d.rail_ref
         ON CONFLICT DO NOTHING
     )

@@ -1,6 +1,6 @@
 -- Promises: each notice of a bank is kept once per event of the bank, and where it tells of something new, the bank is asked: the payout
 -- is due now. It changes nothing else, whatever it says; but what was thought never to have left, and the bank tells of, has: it is
--- processing again. p_file_id: the file in which they came.
+-- processing again. p_file_id: the file in which they came; what a file has booked otherwise than it should is a case.
 -- Effects: stored, repeated, unmatched (kept; no payout was ever sent under this reference).
 -- Lock: the merchants', in the order of their ids.
 -- Raises: PR111 no such rail, or a malformed notice.
@@ -51,25 +51,35 @@ BEGIN
     FOR v_merchant_id, v_payout_ids IN
         SELECT
             i.merchant_id,
-            array_agg(DISTINCT i.payout_id)
+            array_agg(DISTINCT i.payout_id) FILTER (WHERE w.is_news)
         FROM unnest(p_notices) n
         INNER JOIN rail.instructions i ON n.rail_ref = i.rail_ref AND i.rail = p_rail
         INNER JOIN payout.payouts p ON i.merchant_id = p.merchant_id AND i.payout_id = p.payout_id
-        WHERE
-            n.event_id = ANY (v_new)
-            AND CASE
-                WHEN p.status IN ('pending', 'processing') THEN TRUE
-                WHEN n.outcome IN ('pending', 'unknown') THEN FALSE
-                WHEN n.outcome = 'paid' THEN p.utr IS DISTINCT FROM n.code
-                WHEN n.outcome = 'refused' THEN p.failure_code IS DISTINCT FROM n.code
-                ELSE p.return_code IS DISTINCT FROM n.code
-            END
+        CROSS JOIN LATERAL (
+            SELECT
+                CASE
+                    WHEN p.status IN ('pending', 'processing') THEN TRUE
+                    WHEN n.outcome IN ('pending', 'unknown') THEN FALSE
+                    -- a case, and no answer
+                    WHEN p_file_id IS NOT NULL AND n.outcome IN ('paid', 'returned') AND NOT rail.is_of_sum(n.raw, p.amount, p.currency)
+                        THEN FALSE
+                    WHEN n.outcome = 'paid' THEN p.utr IS DISTINCT FROM n.code
+                    WHEN n.outcome = 'refused' THEN p.failure_code IS DISTINCT FROM n.code
+                    ELSE p.return_code IS DISTINCT FROM n.code
+                END AS is_news
+        ) w
+        WHERE n.event_id = ANY (v_new) AND (w.is_news OR p_file_id IS NOT NULL)
         GROUP BY i.merchant_id
         ORDER BY i.merchant_id
     LOOP
         PERFORM merchant.lock_merchant(v_merchant_id);
         v_now := rail.clock();
-        PERFORM rail.ask_bank(v_merchant_id, v_payout_ids, p_actor, v_now);
+        IF p_file_id IS NOT NULL THEN
+            PERFORM rail.note_bookings(v_merchant_id, p_rail, v_new);
+        END IF;
+        IF v_payout_ids IS NOT NULL THEN
+            PERFORM rail.ask_bank(v_merchant_id, v_payout_ids, p_actor, v_now);
+        END IF;
     END LOOP;
 
     RETURN QUERY

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyapp import settings
 from pyapp.rails.callbacks import ForgedError, key_of, sign, verify
+from pyapp.web import app, callbacks
 
 OLD = "whsec_" + base64.b64encode(b"o" * 24).decode()
 NEW = "whsec_" + base64.b64encode(b"n" * 64).decode()
@@ -31,6 +33,13 @@ def test_a_signature_is_that_of_the_standard(monkeypatch: pytest.MonkeyPatch) ->
     )
     assert headers["webhook-timestamp"] == "1614265330"
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("secret", [None, f"whsec_{'A' * 43}="])
+def test_without_a_secret_there_is_no_route_for_callbacks(secret: str | None) -> None:
+    made = settings.Settings(sandbox_bank_url="http://127.0.0.1:1", sandbox_bank_secret=secret)
+    assert (callbacks.PATH in app._paths(made)) == (secret is not None)
+    assert settings.load({}).sandbox_bank_secret is None
 
 
 def test_secrets_can_be_rotated() -> None:

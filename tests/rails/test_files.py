@@ -30,7 +30,15 @@ from pyapp import doors
 from pyapp.database import open_pool
 from pyapp.rails import files, iso20022
 from pyapp.rails.files import FileRail, InvalidProfileError, open_file_rails
-from pyapp.rails.rail import Instruction, NotReachedError, NotSent, Paid, Pending, Rail
+from pyapp.rails.rail import (
+    Instruction,
+    NotReachedError,
+    NotSent,
+    Paid,
+    Pending,
+    Rail,
+    Refused,
+)
 from tests import servers
 from tests.conftest import Database
 from tests.desk import Desk
@@ -379,7 +387,8 @@ def test_a_worker_that_dies_with_a_file_of_the_bank_in_hand_counts_it_once(
                 patch.setattr(FileRail, "_put_away", die)
                 with pytest.raises(Death):
                     await rail.tend()
-            assert [path.name for path in (folder / "in").glob("*.xml")] == ["camt.xml"]
+            (left,) = (folder / "in" / "taken").iterdir()
+            assert left.name.endswith("-camt.xml")
             await rail.tend()
             assert isinstance((await rail.enquire([order.rail_ref]))[order.rail_ref], Paid)
 
@@ -460,6 +469,164 @@ def test_one_file_that_can_not_be_taken_holds_up_no_other(
 
         with_rail(database, folder, look)
         assert [path.name for path in (folder / "in").glob("*.xml")] == ["a.xml"]
+
+
+def test_a_file_that_comes_under_the_name_of_one_that_is_being_read_is_not_lost(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mybank.toml").write_text(PROFILE)
+    declare(database, folder)
+    with Desk(database, 100_000) as desk:
+        one, two = (claimed(desk, f"00040501234{n}", f"key-{n}") for n in (5, 6))
+        booked(folder, one.rail_ref, "status.xml")
+        keep = doors.receive_file
+
+        async def keep_while_the_next_comes(*given: Any, **more: Any) -> Any:
+            kept = await keep(*given, **more)
+            monkeypatch.setattr(doors, "receive_file", keep)
+            coming = booked(folder, two.rail_ref, ".next")
+            coming.write_text(coming.read_text().replace("HDFCN52026112300047", "ANOTHER"))
+            coming.replace(folder / "in" / "status.xml")
+            return kept
+
+        monkeypatch.setattr(doors, "receive_file", keep_while_the_next_comes)
+
+        async def look(rail: FileRail) -> None:
+            await rail.tend()
+            await rail.tend()
+            said = await rail.enquire([one.rail_ref, two.rail_ref])
+            assert {type(answer) for answer in said.values()} == {Paid}
+
+        with_rail(database, folder, look)
+        assert len([*(folder / "in" / "done").iterdir()]) == 2
+
+
+def test_a_file_that_a_worker_died_with_is_taken_by_the_next(
+    database: Database, folder: Path
+) -> None:
+    (folder / "mybank.toml").write_text(PROFILE)
+    declare(database, folder)
+    with Desk(database) as desk:
+        order = claimed(desk, "000405012345", "one")
+        left = booked(folder, order.rail_ref, "a.xml")
+        (folder / "in" / "taken").mkdir()
+        left.replace(folder / "in" / "taken" / "0123456789abcdef-a.xml")
+
+        async def look(rail: FileRail) -> None:
+            await rail.tend()
+            assert isinstance((await rail.enquire([order.rail_ref]))[order.rail_ref], Paid)
+
+        with_rail(database, folder, look)
+        (done,) = (folder / "in" / "done").iterdir()
+        assert done.name.endswith("-a.xml")
+
+
+def test_a_file_that_can_not_be_put_away_is_noted_once(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mybank.toml").write_text(PROFILE)
+    bad = folder / "in" / "bad.xml"
+    bad.write_text("<x")
+    os.utime(bad, (1, 1))
+
+    def stays(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(FileRail, "_put_away", stays)
+
+    async def look(rail: FileRail) -> None:
+        for _ in range(3):
+            await rail.tend()
+
+    with_rail(database, folder, look)
+    with database.connect("payrail_auditor") as auditor:
+        query = "SELECT name FROM payrail.files WHERE error IS NOT NULL"
+        assert [row["name"] for row in auditor.execute(query)] == ["bad.xml"]
+
+
+def test_a_file_that_can_not_be_written_keeps_no_answer_from_being_read(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mybank.toml").write_text(PROFILE)
+    declare(database, folder)
+    with Desk(database) as desk:
+        order = claimed(desk, "000405012345", "one")
+
+        async def look(rail: FileRail) -> None:
+            await rail.submit([order])
+            booked(folder, order.rail_ref)
+
+            def impossible(*_: object) -> bytes:
+                message = "not a valid pain.001.001.09"
+                raise ValueError(message)
+
+            monkeypatch.setattr(iso20022, "pain001", impossible)
+            await rail.tend()
+            assert isinstance((await rail.enquire([order.rail_ref]))[order.rail_ref], Paid)
+
+        with_rail(database, folder, look)
+
+
+def test_what_can_not_be_written_is_refused_and_stops_no_file(
+    database: Database, folder: Path
+) -> None:
+    (folder / "mybank.toml").write_text(PROFILE)
+    declare(database, folder)
+    with Desk(database, 100_000) as desk:
+        good, bad = (claimed(desk, f"00040501234{n}", f"key-{n}") for n in (5, 6))
+
+        async def send(rail: FileRail) -> None:
+            said = await rail.submit([good, replace(bad, currency="XTS")])
+            assert isinstance(said[good.rail_ref], Pending)
+            refusal = said[bad.rail_ref]
+            assert isinstance(refusal, Refused)
+            assert refusal.failure_code == "mode_not_supported"
+            await rail.tend()
+
+        with_rail(database, folder, send)
+        (file,) = (folder / "out").glob("*.xml")
+        assert ordered(file) == [good.rail_ref]
+
+
+def test_a_large_file_is_taken_in_parts_and_again_from_its_beginning(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that died between two parts has lost nothing and counts nothing twice."""
+    (folder / "mybank.toml").write_text(PROFILE)
+    declare(database, folder)
+    monkeypatch.setattr(files, "_PART", 1)
+    with Desk(database, 100_000) as desk:
+        one, two = (claimed(desk, f"00040501234{n}", f"key-{n}") for n in (5, 6))
+        path = booked(folder, one.rail_ref)
+        text = path.read_text()
+        entry = text[text.index("<Ntry>") : text.index("</Ntry>") + len("</Ntry>")]
+        other = entry.replace(one.rail_ref, two.rail_ref).replace("300047", "300048")
+        path.write_text(text.replace(entry, entry + other))
+        keep = doors.receive_file
+        calls: list[object] = []
+
+        async def keep_one(*given: Any, **more: Any) -> Any:
+            calls.append(more)
+            if len(calls) == 2:
+                raise OSError
+            return await keep(*given, **more)
+
+        monkeypatch.setattr(doors, "receive_file", keep_one)
+
+        async def look(rail: FileRail) -> None:
+            await rail.tend()
+            said = await rail.enquire([one.rail_ref, two.rail_ref])
+            assert [type(said[each.rail_ref]).__name__ for each in (one, two)] == [
+                "Paid",
+                "NotFound",
+            ]
+            await rail.tend()
+            said = await rail.enquire([one.rail_ref, two.rail_ref])
+            assert {type(answer) for answer in said.values()} == {Paid}
+
+        with_rail(database, folder, look)
+        query = "SELECT items FROM payrail.files WHERE direction = 'in'"
+        assert [row["items"] for row in desk.sql("payrail_auditor", query, [])] == [2]
 
 
 def test_without_its_outbox_nothing_is_put_in_line(database: Database, folder: Path) -> None:

@@ -175,6 +175,82 @@ def test_a_rejection_with_a_listed_reason_is_a_refusal(reason: str) -> None:
     )
 
 
+@pytest.mark.parametrize("other", ["DUPL", "ZZZZ"])
+def test_a_rejection_is_final_only_if_each_of_its_reasons_is_listed(other: str) -> None:
+    two = "AC04</Cd></Rsn></StsRsnInf><StsRsnInf><Rsn><Cd>"
+    assert status("RJCT", f"{two}{other}").outcome == "unknown"
+    assert status("RJCT", f"{two}AC06").code == "account_closed"
+
+
+def test_a_status_that_names_no_payment_of_ours_stops_no_other() -> None:
+    text = sample("pain.002.xml").decode()
+    nameless = text.replace(f"<OrgnlEndToEndId>{ONE}</OrgnlEndToEndId>", "").replace(
+        f"<OrgnlEndToEndId>{OTHER}</OrgnlEndToEndId>", ""
+    )
+    assert iso20022.read(nameless.encode()).entries == []
+    (entry,) = iso20022.read(
+        text.replace(f"<OrgnlEndToEndId>{ONE}</OrgnlEndToEndId>", "").encode()
+    ).entries
+    assert (entry.rail_ref, entry.code) == (OTHER, "account_closed")
+
+
+def test_in_a_rejected_file_a_payment_without_a_status_of_its_own_is_rejected() -> None:
+    text = sample("pain.002.xml").decode()
+    for old, new in (
+        ("<GrpSts>PART</GrpSts>", "<GrpSts>RJCT</GrpSts>"),
+        ("<TxSts>ACSP</TxSts>", ""),
+        ("<TxSts>RJCT</TxSts>", ""),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    why = "<StsRsnInf><Rsn><Cd>FF01</Cd></Rsn></StsRsnInf>"
+    text = text.replace("<GrpSts>RJCT</GrpSts>", f"<GrpSts>RJCT</GrpSts>{why}")
+    said = {entry.rail_ref: entry.code for entry in iso20022.read(text.encode()).entries}
+    assert said == {ONE: "not_executed", OTHER: "account_closed"}
+
+
+def bookings(*entries: str) -> list[iso20022.Entry]:
+    """Return what a camt.054 with these entries says."""
+    text = sample("camt.054.xml").decode()
+    begin, end = text.index("<Ntry>"), text.rindex("</Ntry>") + len("</Ntry>")
+    return [*iso20022.read((text[:begin] + "".join(entries) + text[end:]).encode()).entries]
+
+
+def an_entry() -> str:
+    text = sample("camt.054.xml").decode()
+    return text[text.index("<Ntry>") : text.rindex("</Ntry>") + len("</Ntry>")]
+
+
+def test_a_booking_is_the_same_one_in_every_statement_that_has_it() -> None:
+    one = an_entry().replace("<AcctSvcrRef>HDFCN52026112300047</AcctSvcrRef>", "")
+    other = one.replace(ONE, OTHER)
+    (alone,) = bookings(one)
+    assert [entry.entry_ref for entry in bookings(other, one)][1] == alone.entry_ref
+    twice = [entry.entry_ref for entry in bookings(one, one)]
+    assert len({*twice}) == 2
+    with_id = [entry.replace("</Refs>", "<TxId>T1</TxId></Refs>") for entry in (one, other)]
+    assert [entry.utr for entry in bookings(*with_id)] == ["T1", "T1"]
+
+
+def batched(refs: str = "", amount: str = "") -> list[iso20022.Entry]:
+    """Return what is said of two payments of INR 60.00 that a bank has booked as one."""
+    entry = an_entry()
+    one = entry[entry.index("<TxDtls>") : entry.index("</TxDtls>") + len("</TxDtls>")]
+    own = '<Amt Ccy="INR">60.00</Amt>'
+    assert own in one
+    payment = one.replace("<Refs>", f"<Refs>{refs}").replace(own, "")
+    payment = payment.replace("</CdtDbtInd>", f"</CdtDbtInd>{amount}")
+    entry = entry.replace(one, payment + payment.replace(ONE, OTHER))
+    return bookings(entry.replace(own, '<Amt Ccy="INR">120.00</Amt>', 1))
+
+
+def test_the_reference_of_a_batch_is_none_of_its_payments() -> None:
+    own = '<AmtDtls><TxAmt><Amt Ccy="INR">60.00</Amt></TxAmt></AmtDtls>'
+    paid = batched("<AcctSvcrRef>BATCH</AcctSvcrRef>", own)
+    assert [(entry.amount, entry.outcome) for entry in paid] == [(6000, "paid")] * 2
+    assert len({entry.entry_ref for entry in paid}) == 2
+
+
 def test_the_listed_reasons_are_in_the_catalogue(database: Database) -> None:
     with database.connect("payrail_auditor") as auditor:
         rows = auditor.execute("SELECT code FROM payrail.failure_codes").fetchall()

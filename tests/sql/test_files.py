@@ -477,6 +477,74 @@ def test_money_that_was_booked_counts_for_more_than_a_word(
     assert outcome == "unknown" or answer["utr"] == utr
 
 
+def recorded(desk: Desk, payout: UUID) -> None:
+    """Ask what the files say, as the worker does with what is due, and record it."""
+    for claim in desk.claim():
+        said = asked(desk, claim["payout_id"])
+        desk.record(
+            (
+                claim["payout_id"],
+                *(said[name] for name in ("outcome", "code", "utr", "reason", "raw")),
+                claim["attempt"],
+            )
+        )
+    assert desk.see(payout)["next_action_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kind"),
+    [
+        (paid, lambda one: returned(one, 990), "different_amount"),
+        (paid, lambda one: paid(one, "UTR2"), "booked_twice"),
+        (paid, lambda one: paid(one, "UTR2", amount=999), "different_amount"),
+        (refused, lambda one: paid(one, amount=999), "money_to_recover"),
+        (refused, paid, "money_to_recover"),
+        (paid, refused, "contradiction"),
+    ],
+)
+def test_what_is_booked_otherwise_after_the_end_is_a_case_and_moves_no_money(
+    filing: Desk, first: Any, then: Any, kind: str
+) -> None:
+    (one,) = sent(filing)
+    filed(filing, one)
+    receive(filing, first(one))
+    recorded(filing, one)
+    seen, money = filing.see(one)["status"], filing.balance()
+    receive(filing, then(one))
+    recorded(filing, one)
+    open_ones = "SELECT kind FROM payrail.cases WHERE payout_id = %s AND closed_at IS NULL"
+    assert [row["kind"] for row in filing.sql("payrail_operator", open_ones, [one])] == [kind]
+    assert (filing.see(one)["status"], filing.balance()) == (seen, money)
+
+
+def test_a_payment_of_another_sum_is_a_case_at_once(filing: Desk) -> None:
+    (one,) = sent(filing)
+    filed(filing, one)
+    receive(filing, paid(one, amount=999))
+    (case,) = filing.sql(
+        "payrail_operator", "SELECT * FROM payrail.cases WHERE payout_id = %s", [one]
+    )
+    assert (case["kind"], case["amount"], case["booking"]) == ("different_amount", 999, "payment")
+    assert filing.see(one)["status"] == "processing"
+
+
+def test_what_two_operators_have_decided_of_a_booking_is_not_asked_again(filing: Desk) -> None:
+    (one,) = sent(filing)
+    filed(filing, one)
+    receive(filing, paid(one))
+    recorded(filing, one)
+    receive(filing, returned(one, 990))
+    query = "SELECT case_id FROM payrail.cases WHERE payout_id = %s AND closed_at IS NULL"
+    (case,) = filing.sql("payrail_operator", query, [one])
+    asha, ravi = (cases.sign_in(filing, f"{name}-{one.hex[-6:]}") for name in ("asha", "ravi"))
+    cases.decide(filing, ravi, cases.propose(filing, asha, case["case_id"]))
+    again = ("another-event", *returned(one, 990)[1:])
+    receive(filing, again)
+    assert filing.sql("payrail_operator", query, [one]) == []
+    receive(filing, returned(one, 980))
+    assert len(filing.sql("payrail_operator", query, [one])) == 1
+
+
 def test_a_callback_is_no_evidence_for_a_bank_that_answers_by_files(filing: Desk) -> None:
     (one,) = sent(filing)
     filed(filing, one)

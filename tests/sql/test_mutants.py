@@ -86,6 +86,10 @@ def filing(check: Check) -> Check:
     return run_filing
 
 
+fails_no_filed: Final = (
+    files.test_nobody_fails_a_payout_while_its_file_can_leave_or_the_bank_can_still_execute_it
+)
+
 MUTANTS: Final = [
     Mutant(
         "what a refused batch has made stays",
@@ -548,6 +552,68 @@ MUTANTS: Final = [
         (cases.test_nothing_is_failed_that_the_bank_may_still_execute,),
         "payrail/decide_resolution.sql",
         (("AND v_now <= v_final_at", "AND FALSE"),),
+    ),
+    Mutant(
+        "what is in a file that has not left can be failed",
+        (filing(partial(fails_no_filed, step="stored")),),
+        "rail/sent_by.sql",
+        (("WHEN k.sent_at IS NULL THEN 'infinity'", ""),),
+    ),
+    Mutant(
+        "finality counts from the claim",
+        (filing(partial(fails_no_filed, step="sent")),),
+        "rail/sent_by.sql",
+        (("greatest(p_payout.send_before, k.sent_at)", "p_payout.send_before"),),
+    ),
+    Mutant(
+        "what the bank has told of is sent again when a worker says it never left",
+        (rails.test_what_the_bank_has_told_of_has_left_whatever_the_worker_says,),
+        "rail/is_told_of.sql",
+        (("n.rail = p_rail AND n.rail_ref = p_rail_ref", "FALSE"),),
+    ),
+    Mutant(
+        "one operator fails what is under way",
+        (cases.test_one_operator_fails_nothing_that_is_under_way,),
+        "payrail/fail_payouts.sql",
+        (("WHEN v_now <= rail.final_at(p_merchant_id, p) THEN 'resolution_too_early'", ""),),
+    ),
+    Mutant(
+        "what is unknown can be closed",
+        (cases.test_nobody_closes_a_case_whose_outcome_is_unknown,),
+        "payrail/propose_resolution.sql",
+        (("v_case.kind = 'outcome_unknown' AND v_status", "FALSE AND v_status"),),
+    ),
+    Mutant(
+        "a report that books what is pending lets it be sent",
+        (
+            partial(
+                reports.test_what_was_thought_unsent_and_is_booked_is_neither_sent_nor_cancelled,
+                other={"amount": 1},
+            ),
+        ),
+        "payrail/import_report.sql",
+        (("OR d.line IS NOT NULL AND d.status = 'pending'", ""),),
+    ),
+    Mutant(
+        "a second payment is nobody's business",
+        (
+            filing(
+                partial(
+                    files.test_what_is_booked_otherwise_after_the_end_is_a_case_and_moves_no_money,
+                    first=files.paid,
+                    then=lambda one: files.paid(one, "UTR2"),
+                    kind="booked_twice",
+                )
+            ),
+        ),
+        "rail/keep_notices.sql",
+        (("PERFORM rail.note_bookings(", "PERFORM num_nulls("),),
+    ),
+    Mutant(
+        "what was decided is asked again",
+        (reports.test_a_difference_that_two_operators_have_closed_does_not_come_back,),
+        "rail/is_decided.sql",
+        (("c.rail = p_rail", "FALSE"),),
     ),
     Mutant(
         "a notice counts each time that it comes",

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.desk import Desk, detail
+from tests.sql.test_cases import decide, propose, sign_in
 from tests.workers import until
 
 DAY: Final = timedelta(days=1)
@@ -141,6 +142,27 @@ def test_what_was_thought_unsent_and_is_booked_is_neither_sent_nor_cancelled(
 
 def altered(line: tuple[Any, ...], **other: object) -> tuple[Any, ...]:
     return tuple({**dict(zip(NAMES, line, strict=True)), **other}.values())
+
+
+def test_a_difference_that_two_operators_have_closed_does_not_come_back(own_desk: Desk) -> None:
+    desk = own_desk
+    payout_id = desk.payout("settled")
+    lines = (
+        altered(paid(desk, payout_id), amount=1),
+        ("X1", None, "payment", 5, "INR", "U", None, None),
+    )
+    open_ones = "SELECT case_id, kind FROM payrail.cases WHERE closed_at IS NULL ORDER BY kind"
+    desk.sql("payrail_operator", QUERY.decode(), report(*lines))
+    found = desk.sql("payrail_operator", open_ones)
+    assert [row["kind"] for row in found] == ["different_amount", "unknown_to_us"]
+    asha, ravi = (sign_in(desk, name) for name in ("asha", "ravi"))
+    for row in found:
+        decide(desk, ravi, propose(desk, asha, row["case_id"]))
+    desk.sql("payrail_operator", QUERY.decode(), report(*lines, source="later.json"))
+    assert desk.sql("payrail_operator", open_ones) == []
+    other = altered(paid(desk, payout_id), amount=2)
+    desk.sql("payrail_operator", QUERY.decode(), report(other, source="other.json"))
+    assert [row["kind"] for row in desk.sql("payrail_operator", open_ones)] == ["different_amount"]
 
 
 def test_reports_at_once_see_each_other(own_desk: Desk) -> None:

@@ -470,6 +470,27 @@ def test_what_never_left_is_not_said_to_be_sent(merchant: Visitor, desk: Desk) -
     assert "We send at" in text
 
 
+def test_what_waits_for_a_file_is_not_said_to_be_at_the_bank(merchant: Visitor, desk: Desk) -> None:
+    payout_id = desk.payout("processing", 4000)
+    path = f"/payouts/{payout_id}"
+    desk.record((payout_id, "pending", None, None, "it waits", {"queue": "queued"}, 1))
+    assert [*steps(merchant, path)] == ["Requested", "Put in line for the next payment file"]
+    places = [
+        ({"file": None, "sent_at": None}, "It waits for the next payment file"),
+        ({"file": "PR1", "sent_at": None}, "In the payment file PR1, which has not left yet"),
+        (
+            {"file": "PR1", "sent_at": "…"},
+            "Sent in the payment file PR1, the bank has not answered",
+        ),
+        ({"status": "ACSP"}, "The bank has it and is working on it"),
+    ]
+    for attempt, (raw, title) in enumerate(places, 2):
+        desk.make_due(payout_id)
+        desk.claim()
+        desk.record((payout_id, "pending", None, None, "…", raw, attempt))
+        assert [*steps(merchant, path)][-1] == title
+
+
 def test_what_is_sent_again_has_the_same_reference(merchant: Visitor, desk: Desk) -> None:
     payout_id = desk.payout("processing", 4000)
     desk.say(payout_id, "unknown")
