@@ -1,6 +1,6 @@
 -- What a payout may wait for before it is sent: an approval, its time, money. And each merchant's rules: what has to be approved,
 -- and how much may be paid.
--- depends: 0006-files
+-- depends: 0007-accounts
 
 -- merchant: rules ----------------------------------------------------------------------------------------
 

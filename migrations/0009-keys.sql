@@ -1,5 +1,5 @@
 -- API keys have an owner, more scopes, and a limit on how often they are used.
--- depends: 0006-files
+-- depends: 0008-lifecycle
 ALTER TABLE merchant.api_keys
 -- Who acts with it, a person or a system. Whoever approves a payout must not be who asked for it, which can only be told of
 -- keys that say whose they are.

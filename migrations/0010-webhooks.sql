@@ -1,6 +1,6 @@
 -- Events that are not a payout's, and where a merchant wants to be told of events: endpoints, what is to be sent to each, and every
 -- attempt to. Nothing here is written by a payout's transaction: a worker follows the events with a cursor per endpoint.
--- depends: 0006-files
+-- depends: 0009-keys
 DROP VIEW IF EXISTS payrail.events;
 
 -- A row is a payout's, or has a type and says what it is about (data); audit.missing_events holds that.

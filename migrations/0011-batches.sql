@@ -1,6 +1,6 @@
 -- Batches: up to 10,000 payouts that are asked for at once. A line is asked for in one row and answered in another, and neither is
 -- ever altered; the batch itself counts how far it is.
--- depends: 0008-lifecycle 0010-webhooks
+-- depends: 0010-webhooks
 CREATE TABLE payout.batches (
     merchant_id uuid NOT NULL REFERENCES merchant.merchants,
     batch_id uuid NOT NULL,

@@ -1,5 +1,5 @@
 -- Money in every currency, and statements of it.
--- depends: 0006-files
+-- depends: 0011-batches
 -- ISO 4217, list one, as SIX published it for the maintenance agency on 2026-01-01: every code that has a minor unit. (Precious
 -- metals, the SDR, test codes and the like have none, and nobody is paid in them.)
 INSERT INTO ledger.currencies (currency, exponent)

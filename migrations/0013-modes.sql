@@ -1,6 +1,6 @@
 -- How each bank moves money: its modes, with what they can pay, their bounds and their hours. What a bank says nothing of, a currency
 -- or a kind of account, it is given without a mode.
--- depends: 0008-lifecycle
+-- depends: 0012-statements
 CREATE TABLE rail.modes (
     rail text NOT NULL REFERENCES rail.rails,
     mode text NOT NULL CONSTRAINT mode_plain CHECK (mode ~ '^[A-Z][A-Z0-9_]{1,15}$'),

@@ -1,6 +1,6 @@
 -- When a bank is final is told of a payout, and no longer of a time: what leaves in a file leaves later than a worker takes it. And what
 -- people have decided of one of a bank's bookings stays decided.
--- depends: 0006-files
+-- depends: 0013-modes
 DROP FUNCTION IF EXISTS rail.is_final(uuid, text, timestamptz, timestamptz);
 DROP FUNCTION IF EXISTS rail.open_case(text, text, text, uuid, uuid, bigint, text, text, uuid);
 DROP FUNCTION IF EXISTS payrail.receive_file(text, text, bytea, text, text, payrail.notice [], payrail.notice [], text);

@@ -1,3 +1,3 @@
 -- What the pages ask for has other columns now.
--- depends: 0006-files
+-- depends: 0014-finality
 DROP FUNCTION IF EXISTS payrail.daily_payouts(uuid, integer);
