@@ -27,7 +27,7 @@ PAYOUTS: Final = (  # the columns of a list of payouts; failure_code is from sta
     *("id", "status", "amount", "currency", "bank_account_id", "reference", "utr"),
     *("failure_code", "narration", "created_at", "updated_at", "settled_at", "returned_at"),
     *("scheduled_at", "expires_at", "queue_if_low_balance", "approvals_required", "retry_of"),
-    "metadata",
+    *("mode", "mode_reason", "metadata"),
 )
 
 
