@@ -623,8 +623,6 @@ def test_what_is_not_there_is_a_page(asha: Operator, desk: Desk) -> None:
         "/ops/merchants?limit=0",
         "/ops/merchants?cursor=x",
         "/ops/actions?cursor=x",
-        "/ops/actions?q=x",
-        "/ops/payouts?limit=1",
         f"/ops/payouts?q={'x' * 256}",
         "/ops/payouts?q=%00",
         f"/ops/merchants/{NOBODY}/credit?amount=%00",
