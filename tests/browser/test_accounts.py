@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Window, Windows
+from tests.browser.conftest import Windows
+from tests.browser.test_pages import key_of_all
 from tests.desk import Desk
 
 
-def test_the_form_shows_what_its_kind_needs(window: Window, desk: Desk) -> None:
-    page = window.signed_in("/bank-accounts")
+def test_the_form_shows_what_its_kind_needs(windows: Windows, desk: Desk) -> None:
+    desk.secret = key_of_all(desk)
+    page = windows.open(desk).signed_in("/bank-accounts")
     page.get_by_role("link", name="Add bank account").click()
     page.get_by_label("Holder's name").fill("Asha Rao")
     page.get_by_label("Your id for it").fill("asha")
@@ -29,6 +31,7 @@ def test_the_form_shows_what_its_kind_needs(window: Window, desk: Desk) -> None:
 
 
 def test_archiving_asks_first_and_needs_no_javascript(windows: Windows, desk: Desk) -> None:
+    desk.secret = key_of_all(desk)
     page = windows.open(desk, java_script_enabled=False).signed_in("/bank-accounts")
     archive = page.get_by_role("button", name="No new payouts to it, for good")
     expect(archive).to_be_hidden()
