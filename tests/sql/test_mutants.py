@@ -161,12 +161,12 @@ MUTANTS: Final = [
         "payrail/create_payout.sql",
         (
             (
-                "    v_now := merchant.lock_merchant(p_merchant_id);",
+                "    PERFORM merchant.lock_merchant(p_merchant_id);",
                 (
                     "    PERFORM set_config('mutant.available', p.available::text, TRUE)"
                     " FROM payrail.balances p"
                     " WHERE p.merchant_id = p_merchant_id AND p.currency = p_currency;"
-                    " v_now := merchant.lock_merchant(p_merchant_id);"
+                    " PERFORM merchant.lock_merchant(p_merchant_id);"
                 ),
             ),
         ),
@@ -629,7 +629,7 @@ MUTANTS: Final = [
                 outcome="paid",
             ),
         ),
-        "rail/keep_notices.sql",
+        "rail/ask_bank.sql",
         (
             (
                 "status = CASE p.status WHEN 'pending' THEN 'processing'",
@@ -697,8 +697,8 @@ MUTANTS: Final = [
         "payrail/ask_files.sql",
         (
             (
-                "(p.amount::bigint::text, p.currency) THEN 3",
-                "(p.amount::bigint::text, p.currency) THEN 2",
+                "rail.is_of_sum(s.raw, p.amount, p.currency) THEN 3",
+                "rail.is_of_sum(s.raw, p.amount, p.currency) THEN 2",
             ),
         ),
     ),
@@ -813,8 +813,8 @@ MUTANTS: Final = [
     Mutant(
         "a notice makes nobody ask",
         (cases.test_a_notice_is_kept_once_and_makes_the_bank_be_asked,),
-        "rail/keep_notices.sql",
-        (("least(p.next_action_at, v_now)", "p.next_action_at"),),
+        "rail/ask_bank.sql",
+        (("least(p.next_action_at, p_now)", "p.next_action_at"),),
     ),
     Mutant(
         "another amount at the bank is no difference",

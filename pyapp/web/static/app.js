@@ -186,7 +186,7 @@ addEventListener("pageshow", (event) => { if (event.persisted) location.reload()
 for (const one of document.querySelectorAll("[data-insecure]")) one.hidden = isSecureContext;
 
 // whoever sent a form that was refused goes on where the fault is
-document.querySelector("[aria-invalid]:is(input, select, textarea), [aria-invalid] input")?.focus();
+document.querySelector("[autofocus]") ?? document.querySelector("[aria-invalid]:is(input, select, textarea), [aria-invalid] input")?.focus();
 
 tellTimes();
 setInterval(tellTimes, 10_000);
