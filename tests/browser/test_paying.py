@@ -133,8 +133,7 @@ def test_all_of_it_with_the_keyboard(window: Window, desk: Desk) -> None:
     assert focused(page, "e.id") == "bank_account_id"
     page.keyboard.press("Tab")
     page.keyboard.type("typed")
-    page.keyboard.press("Tab")
-    assert focused(page) == "Request payout"
+    tab_to(page, lambda: focused(page) == "Request payout")
     assert focused(page, "getComputedStyle(e).outlineStyle") == "solid"
     page.keyboard.press("Space")
     expect(page.get_by_role("heading", level=1)).to_have_text("₹12.50 Pending")
