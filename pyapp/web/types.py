@@ -214,7 +214,7 @@ Narration = Annotated[
     str,
     Meta(
         pattern="^[A-Za-z0-9][A-Za-z0-9 ]{0,29}$",
-        description="Kept with the payout, not sent to the bank: at most 30 letters, digits and spaces",
+        description="Kept with the payout, not sent to the bank: 30 letters, digits and spaces",
         examples=["Invoice 17"],
         extra={"code": "narration_invalid"},
     ),
