@@ -2118,6 +2118,8 @@ class RailCalls:
     action: str  # submit | enquire
     calls: int
     failed: int
+    instructions: int
+    seconds: float  # that they took together
 
 
 @dataclass(frozen=True, slots=True)
@@ -2488,7 +2490,9 @@ _RAIL_MINUTES: Final = (
     b" GROUP BY r.rail, m.minute ORDER BY r.rail, m.minute"
 )
 _RAIL_CALLS: Final = (
-    b"SELECT r.rail, a.action, coalesce(c.calls, 0) AS calls, coalesce(c.failed, 0) AS failed"
+    b"SELECT r.rail, a.action, coalesce(c.calls, 0) AS calls, coalesce(c.failed, 0) AS failed,"
+    b" coalesce(c.instructions, 0) AS instructions,"
+    b" coalesce(extract(EPOCH FROM c.busy), 0)::double precision AS seconds"
     b" FROM payrail.rails r CROSS JOIN (VALUES ('enquire'), ('submit')) a (action)"
     b" LEFT JOIN payrail.rail_calls c ON c.rail = r.rail AND c.action = a.action"
     b" AND c.minute = date_trunc('minute', now()) - INTERVAL '1 minute'"

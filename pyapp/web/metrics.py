@@ -20,6 +20,7 @@ from pyapp.web import shown
 
 _MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST")
+_STREAMS: Final = ("/live", "/stream")
 _REGISTRY: Final = CollectorRegistry()
 _REQUESTS: Final = Histogram(
     *(
@@ -51,6 +52,18 @@ _CALLS: Final = Gauge(
 _FAILED: Final = Gauge(
     "payrail_rail_failed_calls",
     "Calls to a bank in the last whole minute that had no answer",
+    labelnames=("rail", "action"),
+    registry=_REGISTRY,
+)
+_INSTRUCTIONS: Final = Gauge(
+    "payrail_rail_instructions",
+    "Instructions in the calls to a bank of the last whole minute: by their number, a call's batch",
+    labelnames=("rail", "action"),
+    registry=_REGISTRY,
+)
+_BUSY: Final = Gauge(
+    "payrail_rail_seconds",
+    "Seconds that the calls to a bank of the last whole minute took together",
     labelnames=("rail", "action"),
     registry=_REGISTRY,
 )
@@ -104,7 +117,9 @@ _AUDITED: Final = Gauge(
 
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
-    """Count one request."""
+    """Count one request; a stream is as long as its reader looks, which is nobody's latency."""
+    if route.endswith(_STREAMS):
+        return
     known = method if method in _METHODS else "other"
     _REQUESTS.labels(known, route, str(status)).observe(seconds)
 
@@ -120,6 +135,8 @@ async def show(request: Request) -> Response:
     for calls in await doors.rail_calls(db):
         _CALLS.labels(calls.rail, calls.action).set(calls.calls)
         _FAILED.labels(calls.rail, calls.action).set(calls.failed)
+        _INSTRUCTIONS.labels(calls.rail, calls.action).set(calls.instructions)
+        _BUSY.labels(calls.rail, calls.action).set(calls.seconds)
     for rail in await doors.rails(db):
         _BREAKER.labels(rail.rail).set(rail.breaker == "open")
     cases = {one.kind: one.cases for one in await doors.open_cases(db)}

@@ -73,7 +73,7 @@ def test_calls_to_banks_are_those_of_the_last_whole_minute(
     bank = f"b{secrets.token_hex(4)}"
     label = f'rail="{bank}"'
     worker.execute("SELECT payrail.declare_rail(%s, TRUE, TRUE, 1, '1 hour')", [bank])
-    worker.execute("SELECT payrail.report_calls(%s, 'submit', 5, 5, 5, '1 second')", [bank])
+    worker.execute("SELECT payrail.report_calls(%s, 'submit', 5, 5, 40, '1 second')", [bank])
     found = scrape(client)
     assert found[f"payrail_rail_breaker_open{{{label}}}"] == 1
     assert found[f'payrail_rail_calls{{action="submit",{label}}}'] == 0
@@ -85,6 +85,8 @@ def test_calls_to_banks_are_those_of_the_last_whole_minute(
     found = scrape(client)
     assert found[f'payrail_rail_calls{{action="submit",{label}}}'] == 5
     assert found[f'payrail_rail_failed_calls{{action="submit",{label}}}'] == 5
+    assert found[f'payrail_rail_instructions{{action="submit",{label}}}'] == 40
+    assert found[f'payrail_rail_seconds{{action="submit",{label}}}'] == 1
     assert found[f'payrail_rail_calls{{action="enquire",{label}}}'] == 0
     worker.execute("SELECT payrail.report_calls(%s, 'submit', 1, 0, 1, '1 second')", [bank])
     assert scrape(client)[f"payrail_rail_breaker_open{{{label}}}"] == 0
@@ -136,6 +138,8 @@ def test_it_is_what_prometheus_reads(client: Client) -> None:
         "payrail_overdue_seconds",
         "payrail_rail_calls",
         "payrail_rail_failed_calls",
+        "payrail_rail_instructions",
+        "payrail_rail_seconds",
         "payrail_rail_breaker_open",
         "payrail_open_cases",
         "payrail_audit_violations",
