@@ -55,6 +55,7 @@ class Settings:
     sandbox_bank_port: int = 8002
     sandbox_callback_url: str | None = None
     sandbox_seed: int = 1
+    sandbox_deduplicates: bool = True
     bank_profiles: Path | None = None
     webhook_loopback: bool = False
     log_level: str = "INFO"
@@ -116,6 +117,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         sandbox_bank_port=_integer(environ, "SANDBOX_BANK_PORT", 8002, 0, 65535),
         sandbox_callback_url=_url(environ, "SANDBOX_CALLBACK_URL", path=True),
         sandbox_seed=_integer(environ, "SANDBOX_SEED", 1, 0, 2**63 - 1),
+        sandbox_deduplicates=_integer(environ, "SANDBOX_DEDUPLICATES", 1, 0, 1) == 1,
         bank_profiles=_folder(environ, "BANK_PROFILES"),
         webhook_loopback=environ.get("WEBHOOK_LOOPBACK", "") not in {"", "0"},
         log_level=_log_level(environ),

@@ -43,6 +43,7 @@ class Bank:
             "SANDBOX_BANK_URL": self.url,
             "SANDBOX_BANK_KEY": self.settings["SANDBOX_BANK_KEY"],
             "SANDBOX_BANK_SECRET": self.settings["SANDBOX_BANK_SECRET"],
+            "SANDBOX_DEDUPLICATES": self.settings.get("SANDBOX_DEDUPLICATES", "1"),
         }
 
     def start(self) -> None:

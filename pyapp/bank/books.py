@@ -53,8 +53,6 @@ CREATE TABLE IF NOT EXISTS steps (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS steps_by_rail_ref ON steps (rail_ref, at);
 CREATE INDEX IF NOT EXISTS booked_by_time ON steps (at) WHERE state IN ('paid', 'returned');
-CREATE UNIQUE INDEX IF NOT EXISTS paid_once ON steps (rail_ref) WHERE state = 'paid';
-CREATE UNIQUE INDEX IF NOT EXISTS returned_once ON steps (rail_ref) WHERE state = 'returned';
 CREATE TABLE IF NOT EXISTS callbacks (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     rail_ref TEXT NOT NULL,
@@ -68,6 +66,14 @@ CREATE TABLE IF NOT EXISTS scripts (subject TEXT PRIMARY KEY, behaviour BLOB NOT
 CREATE TABLE IF NOT EXISTS turned_away (rail_ref TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS faults (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)
 STRICT;
+"""
+_ONCE: Final = """
+CREATE UNIQUE INDEX IF NOT EXISTS paid_once ON steps (rail_ref) WHERE state = 'paid';
+CREATE UNIQUE INDEX IF NOT EXISTS returned_once ON steps (rail_ref) WHERE state = 'returned';
+"""
+_EVERY_TIME: Final = """
+DROP INDEX IF EXISTS paid_once;
+DROP INDEX IF EXISTS returned_once;
 """
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 
@@ -120,8 +126,13 @@ class _ToTell(NamedTuple):
 class Books:
     """The books in a file; every method is one transaction, for one thread."""
 
-    def __init__(self, file: Path, *, seed: int, callbacks: bool) -> None:
-        """Open the books. Without `callbacks` none is kept, and those left over are dropped."""
+    def __init__(
+        self, file: Path, *, seed: int, callbacks: bool, deduplicates: bool = True
+    ) -> None:
+        """Open the books. Without `callbacks` none is kept, and those left over are dropped.
+
+        Unless the bank `deduplicates`, a known reference that is sent again is executed again.
+        """
         file.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(file, isolation_level=None)
         self._db.row_factory = sqlite3.Row
@@ -129,7 +140,8 @@ class Books:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA cache_size = -65536")  # KiB: new references fall anywhere
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(_SCHEMA + (_ONCE if deduplicates else _EVERY_TIME))
+        self._deduplicates = deduplicates
         self._seed = seed
         self._callbacks = callbacks
         # time never goes back here, whatever is done to the clock: what has happened stays so
@@ -150,7 +162,7 @@ class Books:
     # ----------------------------------------------------------------------------- instructions
 
     def submit(self, orders: Sequence[Order]) -> Said:
-        """Execute what is new and still valid, and say what became of all of it.
+        """Execute what is new (or all, if it's so set) and valid, and say what became of it.
 
         When a behaviour turns the call away (`error`, `limit`), nothing of it is executed.
         """
@@ -168,6 +180,7 @@ class Books:
             if turned:
                 return Said([], turned)
             contents = {ref: _stored(row) for ref, row in known.items()}
+            numbers = {ref: int(row["number"]) for ref, row in known.items()}
             submissions = Counter({ref: row["submissions"] for ref, row in known.items()})
             again = list[tuple[bool, str]]()
             expired = list[Answer]()
@@ -175,23 +188,26 @@ class Books:
             steps, callbacks = list[_Step](), list[_ToTell]()
             number = self._last_number()
             for order in orders:
-                ref, content = order.rail_ref, _content(order)
-                if ref in contents:
+                ref, content, way = order.rail_ref, _content(order), ways[order.rail_ref]
+                is_known = ref in contents
+                if is_known:
                     again.append((content != contents[ref], ref))
-                elif _micros(order.valid_until) < now:
+                if is_known and self._deduplicates:
+                    submissions[ref] += 1
+                    continue
+                if _micros(order.valid_until) < now:
                     expired.append(
                         Answer(rail_ref=ref, state="expired", reason="after valid_until")
                     )
                     continue
-                else:
+                if not is_known:
                     number += 1
-                    way = ways[ref]
-                    contents[ref] = content
+                    contents[ref], numbers[ref] = content, number
                     instructions.append((number, ref, now, way.silent, way.hidden, *content))
-                    planned = self._steps(number, ref, way, now)
-                    steps += planned
-                    callbacks += self._to_tell(planned, way)
                 submissions[ref] += 1
+                planned = self._steps(numbers[ref], ref, way, now, submissions[ref])
+                steps += planned
+                callbacks += self._to_tell(planned, way)
             self._write(instructions, steps, callbacks)
             self._db.executemany(
                 "UPDATE instructions SET submissions = submissions + 1, conflicts = conflicts + ?"
@@ -263,7 +279,8 @@ class Books:
         way = Behaviour(steps=(step,), callbacks="all")
         (made,) = self._steps(number, rail_ref, way, now)
         before = self._db.execute(
-            "SELECT utr FROM steps WHERE rail_ref = ? AND state = 'paid'", [rail_ref]
+            "SELECT utr FROM steps WHERE rail_ref = ? AND state = 'paid' ORDER BY number DESC",
+            [rail_ref],
         ).fetchone()
         if before:  # a return has the UTR of its payment, which may be of another day
             made = made._replace(utr=before["utr"])
@@ -462,9 +479,15 @@ class Books:
         )
         return next(iter(turned.values()), None)
 
-    def _steps(self, number: int, rail_ref: str, way: Behaviour, now: int) -> list[_Step]:
-        """Return the steps of an instruction; its UTR is made from its number and the day."""
+    def _steps(
+        self, number: int, rail_ref: str, way: Behaviour, now: int, submission: int = 1
+    ) -> list[_Step]:
+        """Return the steps of an instruction; its UTR is made from its number and the day.
+
+        Every submission that is executed has a UTR of its own.
+        """
         utr = f"SBOXN{datetime.fromtimestamp(now / _SECOND, UTC):%Y%m%d}{number % 10**9:09d}"
+        utr += f"R{submission}" if submission > 1 else ""
         return [
             _Step(
                 rail_ref,

@@ -56,7 +56,12 @@ def _books(settings: Settings) -> Books:
     file = settings.sandbox_bank_file
     callbacks = settings.sandbox_callback_url is not None
     try:
-        return Books(file, seed=settings.sandbox_seed, callbacks=callbacks)
+        return Books(
+            file,
+            seed=settings.sandbox_seed,
+            callbacks=callbacks,
+            deduplicates=settings.sandbox_deduplicates,
+        )
     except (OSError, sqlite3.Error) as exc:
         sys.exit(f"payrail: can't keep books in {file}: {exc}. Try another SANDBOX_BANK_FILE.")
 

@@ -96,7 +96,11 @@ async def open_rails(stack: AsyncExitStack, settings: Settings, db: Pool) -> Map
     rails: dict[str, Rail] = {}
     if settings.sandbox_bank_url:
         rails["sandbox"] = await stack.enter_async_context(
-            open_sandbox(settings.sandbox_bank_url, settings.sandbox_bank_key)
+            open_sandbox(
+                settings.sandbox_bank_url,
+                settings.sandbox_bank_key,
+                deduplicates=settings.sandbox_deduplicates,
+            )
         )
     if settings.bank_profiles:
         rails |= open_file_rails(settings.bank_profiles, db)

@@ -6,9 +6,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -33,6 +33,15 @@ _MAX_BODY: Final = 4 * 1024 * 1024
 _OK: Final = 200
 _NOTHING_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
+CAPABILITIES: Final = Capabilities(
+    deduplicates_references=True,
+    honours_valid_until=True,
+    batch_size=100,
+    # what is sent is executed at once or, after valid_until, never
+    finality=timedelta(seconds=60),
+    accounts=frozenset({"account_number", "vpa", "iban"}),
+)
+
 
 class BankError(Exception):
     """A call whose outcome nobody knows; the text has nothing of what the bank has sent."""
@@ -43,8 +52,11 @@ class _Answers(msgspec.Struct):
 
 
 @asynccontextmanager
-async def open_sandbox(url: str, key: str) -> AsyncIterator[Sandbox]:
-    """Open connections to the bank at `url` (http://host:port) under its bearer key."""
+async def open_sandbox(url: str, key: str, *, deduplicates: bool = True) -> AsyncIterator[Sandbox]:
+    """Open connections to the bank at `url` (http://host:port) under its bearer key.
+
+    Whether it executes no reference twice is the bank's setting, and has to be told here, too.
+    """
     async with httpx.AsyncClient(
         base_url=url,
         headers={"Authorization": f"Bearer {key}", "Accept-Encoding": "identity"},
@@ -53,7 +65,7 @@ async def open_sandbox(url: str, key: str) -> AsyncIterator[Sandbox]:
         follow_redirects=False,
         trust_env=False,  # neither a proxy nor a .netrc comes between
     ) as client:
-        yield Sandbox(client)
+        yield Sandbox(client, replace(CAPABILITIES, deduplicates_references=deduplicates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +77,7 @@ class Sandbox:
     """
 
     client: httpx.AsyncClient
-
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        deduplicates_references=True,
-        honours_valid_until=True,
-        batch_size=100,
-        # what is sent is executed at once or, after valid_until, never
-        finality=timedelta(seconds=60),
-        accounts=frozenset({"account_number", "vpa", "iban"}),
-    )
+    capabilities: Capabilities
 
     async def submit(self, instructions: Sequence[Instruction]) -> Mapping[str, Answer]:
         """Send payment orders; return the answers by rail_ref."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any, Final, get_args
 from uuid import uuid4
 
@@ -476,6 +477,30 @@ def test_the_log_has_no_account_number_and_no_secret(bank: Bank) -> None:
 
 
 # ------------------------------------------------------------------------------------- the process
+
+
+def test_it_may_be_set_to_execute_all_it_is_sent() -> None:
+    with banks.bank(SANDBOX_DEDUPLICATES="0") as own:
+        one, late = order("0001"), {"valid_until": "2020-01-01T00:00:00Z"}
+        answers = [send(own, one), send(own, one)]
+        assert [answer["state"] for answer in answers] == ["paid", "paid"]
+        utrs = [answer["utr"] for answer in answers]
+        assert utrs[0] != utrs[1]
+        own.ask("POST", "/v1/instructions", {"instructions": [{**one, **late}]})
+        known = own.instructions()[one["rail_ref"]]
+        assert (known["executions"], known["submissions"], known["utr"]) == (2, 3, utrs[1])
+        report = own.ask("GET", f"/v1/reports/{datetime.now(UTC).date()}")
+        assert [entry["utr"] for entry in report["entries"]] == utrs
+        returned = own.decide(one["rail_ref"], "return")
+        assert returned["utr"] == utrs[1]
+
+        own.kill()
+        own.start()
+        assert own.instructions()[one["rail_ref"]]["executions"] == 2
+        own.kill()
+        own.settings["SANDBOX_DEDUPLICATES"] = "1"
+        with pytest.raises(AssertionError, match="SANDBOX_BANK_FILE"):
+            own.start()
 
 
 def test_serves_on_a_socket_that_it_inherits() -> None:

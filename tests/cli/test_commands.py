@@ -146,6 +146,7 @@ def test_a_wrong_call_is_one_line(call: Payrail, arguments: tuple[str, ...]) -> 
         ("SANDBOX_BANK_KEY", "sek ret"),
         ("SANDBOX_BANK_SECRET", "whsec_sekret"),
         ("SANDBOX_BANK_PORT", "70000"),
+        ("SANDBOX_DEDUPLICATES", "no"),
         ("SANDBOX_CALLBACK_URL", "ftp://h/sek"),
         ("SANDBOX_CALLBACK_URL", "http://[sek/"),
     ],

@@ -349,6 +349,7 @@ def test_every_setting_is_documented() -> None:
         "SANDBOX_BANK_FILE": defaults.sandbox_bank_file.name,
         "SANDBOX_BANK_PORT": defaults.sandbox_bank_port,
         "SANDBOX_SEED": defaults.sandbox_seed,
+        "SANDBOX_DEDUPLICATES": int(defaults.sandbox_deduplicates),
         "LOG_LEVEL": defaults.log_level,
     }.items():
         assert rows[name] == f"`{value}`"

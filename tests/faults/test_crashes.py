@@ -10,12 +10,14 @@ from uuid import UUID
 
 import pytest
 
+from pyapp.settings import ROOT
 from tests.banks import Bank, bank
 from tests.conftest import Database
 from tests.desk import Desk, violations
 from tests.workers import until, working
 
 VICTIM: Final = str(Path(__file__).with_name("victim.py"))
+SUCCESSOR: Final = (VICTIM, "none", "", "0")
 
 # What the bank is told to do with each payout, and how it has to end.
 OUTCOMES: Final = {
@@ -36,12 +38,26 @@ OUTCOMES: Final = {
     "pending": "processing",
     "silent": "processing",
 }
+# The same at a bank that pays twice, of those that arrive there; what doesn't is never settled.
+SENT_ONCE: Final = {
+    "accept": "settled",
+    "refuse_and_drop": "failed",
+    "late": "settled",
+    "error": "settled",  # if it were sent again: it is turned away once
+}
 
 
 @pytest.fixture
 def fresh() -> Iterator[Bank]:
     """A bank of one's own."""
     with bank() as made:
+        yield made
+
+
+@pytest.fixture
+def gullible() -> Iterator[Bank]:
+    """A bank of one's own that executes all it is sent: there, a second submission is seen."""
+    with bank(SANDBOX_DEDUPLICATES="0") as made:
         yield made
 
 
@@ -60,21 +76,13 @@ def fresh() -> Iterator[Bank]:
 def test_a_worker_killed_here_costs_time_but_no_money(
     database: Database, fresh: Bank, tmp_path: Path, point: str, workers: int
 ) -> None:
-    folder = tmp_path / "reached"
-    folder.mkdir()
     env = {**database.env, **fresh.env}
     with ExitStack() as stack:
         desks = {name: stack.enter_context(Desk(database)) for name in OUTCOMES}
         payouts = {name: desk.payout(amount=6000) for name, desk in desks.items()}
         for name, payout_id in payouts.items():
             fresh.script(name, rail_ref=payout_id.hex)
-        arguments = (VICTIM, point, str(folder), str(len(OUTCOMES)))
-        with ExitStack() as doomed:
-            logs = [tmp_path / f"victim-{number}.log" for number in range(workers)]
-            for victim in [doomed.enter_context(working(env, log, *arguments)) for log in logs]:
-                assert victim.wait(120) == 137
-        reached = {path.name for path in folder.iterdir()}
-        assert reached == {payout_id.hex for payout_id in payouts.values()}
+        die(env, tmp_path, point, payouts, workers)
         with database.connect("payrail_auditor") as auditor:
             assert violations(auditor) == {}
         the_point_was_met(fresh, desks, payouts, point)
@@ -82,15 +90,82 @@ def test_a_worker_killed_here_costs_time_but_no_money(
         with ExitStack() as successors:
             for number in range(workers):
                 log = tmp_path / f"successor-{number}.log"
-                successors.enter_context(
-                    working(env, log, VICTIM, "none", str(folder), str(len(OUTCOMES)))
-                )
+                successors.enter_context(working(env, log, *SUCCESSOR))
             ends = [(desks[name], payouts[name], end) for name, end in OUTCOMES.items()]
             until(lambda: all(is_over(*one) for one in ends), 120)
             return_and_flip_are_told(fresh, desks, payouts)
         judge(fresh, desks, payouts)
         with database.connect("payrail_auditor") as auditor:
             assert violations(auditor) == {}
+
+
+@pytest.mark.parametrize("point", ["K1", "K2", "K3", "K4"])
+def test_a_bank_that_pays_twice_is_never_sent_again_what_may_have_left(
+    database: Database, gullible: Bank, tmp_path: Path, point: str
+) -> None:
+    env = {**database.env, **gullible.env}
+    with ExitStack() as stack:
+        desks = {name: stack.enter_context(Desk(database)) for name in SENT_ONCE}
+        payouts = {name: desk.payout(amount=6000) for name, desk in desks.items()}
+        for name, payout_id in payouts.items():
+            gullible.script(name, rail_ref=payout_id.hex)
+        die(env, tmp_path, point, payouts, workers=1)
+        with working(env, tmp_path / "successor.log", *SUCCESSOR):
+            until(lambda: all(is_as_sent(gullible, desks[n], payouts[n], n) for n in desks), 120)
+        known = gullible.instructions()
+        assert bool(known) == (point in {"K3", "K4"})
+        for name, desk in desks.items():
+            order = known.get(payouts[name].hex)
+            end = SENT_ONCE[name] if order else "processing"
+            assert desk.see(payouts[name])["status"] == end, name
+            times = (order["executions"], order["submissions"]) if order else (0, 0)
+            assert times == (int(end == "settled"), int(order is not None)), name
+            actions = [row["action"] for row in desk.table("attempts")]
+            assert actions.count("submit") == 1, name
+            assert cases(desk) == (["outcome_unknown"] if end == "processing" else []), name
+            money = {"settled": (4000, 0), "processing": (4000, 6000), "failed": (10_000, 0)}
+            assert desk.balance() == money[end], name
+        with database.connect("payrail_auditor") as auditor:
+            assert violations(auditor) == {}
+
+
+def test_a_bank_that_pays_twice_would_tell_of_what_is_sent_again(
+    database: Database, gullible: Bank, tmp_path: Path
+) -> None:
+    """The test above can fail: where "not found" is trusted all the same, money leaves twice."""
+    right = (ROOT / "sql" / "rail" / "is_to_be_sent.sql").read_text()
+    wrong = right.replace("RETURN p_deduplicates_references AND EXISTS (", "RETURN EXISTS (")
+    assert wrong != right
+    with database.connect("payrail_owner") as owner:
+        owner.execute(wrong.encode())
+    with Desk(database) as desk:
+        rail_ref = desk.payout(amount=6000).hex
+        gullible.script("late", rail_ref=rail_ref)
+        with working({**database.env, **gullible.env}, tmp_path / "worker.log"):
+            until(lambda: gullible.instructions().get(rail_ref, {}).get("submissions") == 2)
+        assert gullible.instructions()[rail_ref]["executions"] == 2
+
+
+def die(
+    env: dict[str, str], tmp_path: Path, point: str, payouts: dict[str, UUID], workers: int
+) -> None:
+    """Let workers bring all payouts to the point, and be killed there."""
+    folder = tmp_path / "reached"
+    folder.mkdir()
+    arguments = (VICTIM, point, str(folder), str(len(payouts)))
+    with ExitStack() as doomed:
+        logs = [tmp_path / f"victim-{number}.log" for number in range(workers)]
+        for victim in [doomed.enter_context(working(env, log, *arguments)) for log in logs]:
+            assert victim.wait(120) == 137
+    reached = {path.name for path in folder.iterdir()}
+    assert reached == {payout_id.hex for payout_id in payouts.values()}
+
+
+def is_as_sent(bank: Bank, desk: Desk, payout_id: UUID, name: str) -> bool:
+    """Whether what has arrived has ended, and what hasn't is a case and was asked about twice."""
+    if payout_id.hex in bank.instructions():
+        return is_over(desk, payout_id, SENT_ONCE[name])
+    return is_over(desk, payout_id, "processing") and len(desk.table("attempts")) > 2
 
 
 def the_point_was_met(

@@ -19,10 +19,14 @@ from tests.workers import until, working
 SLEEPER: Final = """
 import os, signal, sys
 from datetime import timedelta
+from dataclasses import replace
 from pyapp import doors, settings
 from pyapp.jobs import app, dispatch, teller
+from pyapp.rails import sandbox
 from pyapp.rails.sandbox import Sandbox
 dispatch.LEASE = timedelta(seconds=2)
+if "impatient" in sys.argv:
+    sandbox.CAPABILITIES = replace(sandbox.CAPABILITIES, finality=timedelta(seconds=1))
 teller.CALL_DEADLINE = 3600  # however long the sleep was, the late call goes out
 claim_payouts, submit = doors.claim_payouts, Sandbox.submit
 slept = []
@@ -74,6 +78,32 @@ def test_two_workers_of_whom_one_sleeps_past_its_lease_pay_once(
             assert violations(auditor) == {}
         told = [row for row in desk.table("evidence") if row["attempt"] == 1]
         assert [row["outcome"] for row in told] == says
+
+
+def test_a_bank_that_pays_twice_is_sent_nothing_in_a_sleepers_stead(
+    database: Database, tmp_path: Path
+) -> None:
+    with bank(SANDBOX_DEDUPLICATES="0") as own, Desk(database) as desk:
+        env = {**database.env, **own.env}
+        payout_id = desk.payout(amount=6000)
+        first, second = tmp_path / "first", tmp_path / "second"
+        with working(env, first, "-c", SLEEPER, "claimed", "impatient") as sleeper:
+            until(lambda: "asleep" in first.read_text())
+            with working(env, second, "-c", SLEEPER, "awake", "impatient"):
+                until(lambda: len(desk.table("attempts")) > 2)
+                until(lambda: desk.table("cases") or own.instructions())
+            os.kill(sleeper.pid, signal.SIGCONT)
+            until(lambda: "dispatched" in events(first))
+        assert own.instructions() == {}
+        assert [row["kind"] for row in desk.table("cases")] == ["outcome_unknown"]
+        assert desk.see(payout_id)["status"] == "processing"
+        assert desk.balance() == (4000, 6000)
+        submitted = [row["attempt"] for row in desk.table("attempts") if row["action"] == "submit"]
+        assert submitted == [1]
+        told = [row["outcome"] for row in desk.table("evidence") if row["attempt"] == 1]
+        assert told == ["not_sent"]
+        with database.connect("payrail_auditor") as auditor:
+            assert violations(auditor) == {}
 
 
 def judge(own: Bank, desk: Desk, rail_ref: str, submissions: int) -> None:

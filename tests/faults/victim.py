@@ -26,6 +26,7 @@ import psycopg
 from pyapp import doors, settings
 from pyapp.database import Pool
 from pyapp.jobs import app, dispatch, teller
+from pyapp.rails import sandbox
 from pyapp.rails.rail import Answer, Instruction
 from pyapp.rails.sandbox import Sandbox
 
@@ -114,8 +115,8 @@ if __name__ == "__main__":
     dispatch.LEASE = timedelta(seconds=4)  # type: ignore[misc]
     teller.CALL_DEADLINE = DEADLINE  # type: ignore[misc]
     teller._CALLS = 64  # type: ignore[misc]
-    Sandbox.capabilities = replace(
-        Sandbox.capabilities, batch_size=1, finality=timedelta(seconds=1)
+    sandbox.CAPABILITIES = replace(  # type: ignore[misc]
+        sandbox.CAPABILITIES, batch_size=1, finality=timedelta(seconds=1)
     )
     if POINT in {"K1", "K2", "K3"}:
         teller.CALL_DEADLINE = 3600.0  # type: ignore[misc]

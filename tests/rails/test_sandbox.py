@@ -79,6 +79,15 @@ def asked(url: str, key: str, ask: Callable[[Rail], Awaitable[T]]) -> T:
     return asyncio.run(go())
 
 
+def test_relies_on_the_reference_unless_it_is_told_otherwise() -> None:
+    async def relied(**told: bool) -> bool:
+        async with open_sandbox("http://127.0.0.1:1", KEY, **told) as rail:
+            return rail.capabilities.deduplicates_references
+
+    assert asyncio.run(relied())
+    assert not asyncio.run(relied(deduplicates=False))
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_conforms(check: Check, subject: Subject) -> None:
     asyncio.run(check(subject))
