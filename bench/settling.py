@@ -80,8 +80,8 @@ def _drain(
             size = min(left, 500)
             connection.execute(
                 "SELECT count(*) FROM payrail.create_payouts(%s, ARRAY(SELECT ROW(uuidv7()::text,"
-                " 100, 'INR', 'demo-bank-account', NULL, NULL, NULL, NULL, NULL, NULL)"
-                "::payrail.payout_request FROM generate_series(1, %s)))",
+                " 100, 'INR', 'demo-bank-account', NULL, NULL, NULL, NULL, NULL, NULL,"
+                " NULL)::payrail.payout_request FROM generate_series(1, %s)))",
                 [merchant_id, size],
             )
             left -= size
