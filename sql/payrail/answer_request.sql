@@ -26,6 +26,7 @@ DECLARE
     v_has_rules boolean;
     v_rules merchant.rules;
     v_over text;
+    v_retry_problem text;
     v_approvals smallint := 0;
     v_next_status text := 'pending';
     v_expires_at timestamptz;
@@ -128,12 +129,16 @@ BEGIN
         FROM rail.choose_mode(v_rail, v_kind, p_request.currency, p_request.amount, nullif(p_request.mode, 'auto'), p_now) c;
     END IF;
 
+    IF p_request.retry_of IS NOT NULL THEN
+        v_retry_problem := payout.retry_problem(p_merchant_id, p_request.retry_of);
+    END IF;
+
     IF NOT v_has_account THEN
         v_body := payrail.problem('bank_account_not_found');
     ELSIF v_opens_at IS NULL THEN
         v_body := payrail.problem('mode_unavailable');
-    ELSIF p_request.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, p_request.retry_of) IS NOT NULL THEN
-        v_body := payrail.problem('retry_of_invalid', payout.retry_problem(p_merchant_id, p_request.retry_of));
+    ELSIF v_retry_problem IS NOT NULL THEN
+        v_body := payrail.problem('retry_of_invalid', v_retry_problem);
     ELSIF v_next_status IS NULL THEN
         v_body := payrail.problem(
             'insufficient_funds',

@@ -1,14 +1,26 @@
--- Promises: this person's decision about a payout that awaits approval is kept.
+-- Promises: this person's decision about a payout that awaits approval is kept. Returns whether it is new: said again by the same
+-- person, it changes nothing.
 -- Lock: expects the merchant's.
 -- Raises: PR111 no approver, or a rejection without a reason, PR201 it does not await approval, PR251 too late, PR551 the one who
 -- asked for it approves it.
 CREATE OR REPLACE FUNCTION payrail.decide_approval(
     p_merchant_id uuid, p_payout payout.payouts, p_approver text, p_decision text, p_reason text, p_actor text, p_now timestamptz
 )
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    IF EXISTS (
+        SELECT
+        FROM payout.approvals a
+        WHERE
+            a.merchant_id = p_merchant_id
+            AND a.payout_id = p_payout.payout_id
+            AND a.decision = p_decision
+            AND lower(a.approver) = lower(p_approver)
+    ) THEN
+        RETURN FALSE;
+    END IF;
     IF length(p_approver) BETWEEN 1 AND 200 IS NOT TRUE OR p_approver ~ '[[:cntrl:]]' THEN
         RAISE EXCEPTION 'argument out of bounds'
             USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'approver', 'minimum', 1, 'maximum', 200);
@@ -36,6 +48,7 @@ BEGIN
 
     INSERT INTO payout.approvals (merchant_id, payout_id, approver, decision, reason, decided_at, actor)
     VALUES (p_merchant_id, p_payout.payout_id, p_approver, p_decision, p_reason, p_now, payrail.actor(p_actor));
+    RETURN TRUE;
 END
 $$;
 

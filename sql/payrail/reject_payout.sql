@@ -17,16 +17,7 @@ BEGIN
     v_payout := payout.lock_payout(p_merchant_id, p_payout_id);
     v_now := rail.clock();
 
-    IF NOT EXISTS (
-        SELECT
-        FROM payout.approvals a
-        WHERE
-            a.merchant_id = p_merchant_id
-            AND a.payout_id = p_payout_id
-            AND a.decision = 'rejected'
-            AND lower(a.approver) = lower(p_approver)
-    ) THEN
-        PERFORM payrail.decide_approval(p_merchant_id, v_payout, p_approver, 'rejected', left(p_reason, 500), p_actor, v_now);
+    IF payrail.decide_approval(p_merchant_id, v_payout, p_approver, 'rejected', left(p_reason, 500), p_actor, v_now) THEN
         UPDATE payout.payouts p
         SET
             status = 'rejected',
