@@ -36,6 +36,7 @@ DECLARE
     v_now timestamptz;
     v_shut text[];
     v_closed text[];
+    v_opens_at timestamptz[];
     v_waiting record;
 BEGIN
     IF coalesce(p_limit, 0) NOT BETWEEN 1 AND 1000 THEN
@@ -69,25 +70,27 @@ BEGIN
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id;
     END IF;
 
-    v_closed := ARRAY(
-        SELECT concat_ws('/', m.rail, m.mode, m.currency)
-        FROM rail.modes m
-        WHERE NOT (m.opens, m.days, m.calendar) IS NULL AND rail.opens_at(m, v_now) IS DISTINCT FROM v_now
-    );
+    SELECT
+        coalesce(array_agg(concat_ws('/', m.rail, m.mode, m.currency)), '{}'),
+        -- a mode that does not open is looked at again tomorrow
+        array_agg(coalesce(o.opens_at, v_now + INTERVAL '1 day'))
+    INTO v_closed, v_opens_at
+    FROM rail.modes m
+    CROSS JOIN LATERAL (SELECT rail.opens_at(m, v_now) AS opens_at) o
+    WHERE NOT (m.opens, m.days, m.calendar) IS NULL AND o.opens_at IS DISTINCT FROM v_now;
     IF v_closed <> '{}' THEN
         FOR v_waiting IN
             SELECT
                 d.payout_id,
-                -- a mode that does not open is looked at again tomorrow
-                coalesce(rail.opens_at(m, v_now), v_now + INTERVAL '1 day') AS opens_at
+                v_opens_at[array_position(v_closed, concat_ws('/', b.rail, d.mode, d.currency))] AS opens_at
             FROM payout.payouts d
             INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
-            INNER JOIN rail.modes m ON b.rail = m.rail AND d.mode = m.mode AND d.currency = m.currency
             WHERE
                 d.merchant_id = p_merchant_id
                 AND d.status = 'pending'
                 AND d.next_action_at <= v_now
-                AND concat_ws('/', m.rail, m.mode, m.currency) = ANY (v_closed)
+                AND d.mode IS NOT NULL
+                AND concat_ws('/', b.rail, d.mode, d.currency) = ANY (v_closed)
             LIMIT p_limit
         LOOP
             UPDATE payout.payouts p

@@ -31,7 +31,7 @@ BEGIN
             CASE
                 WHEN n.outcome = 'refused' AND p.utr IS NOT NULL THEN 'contradiction'
                 WHEN b.booking IS NULL THEN NULL
-                WHEN n.outcome = 'paid' AND p.status IN ('failed', 'cancelled')
+                WHEN n.outcome = 'paid' AND rail.is_given_back(p.status)
                     AND NOT rail.is_of_sum(n.raw, p.amount, p.currency) THEN 'money_to_recover'
                 WHEN NOT rail.is_of_sum(n.raw, p.amount, p.currency) THEN 'different_amount'
                 WHEN EXISTS (

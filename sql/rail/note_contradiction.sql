@@ -6,7 +6,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM rail.open_case(
-        CASE WHEN p_outcome = 'paid' AND p_payout.status IN ('failed', 'cancelled', 'rejected', 'expired') THEN 'money_to_recover' ELSE 'contradiction' END,
+        CASE WHEN p_outcome = 'paid' AND rail.is_given_back(p_payout.status) THEN 'money_to_recover' ELSE 'contradiction' END,
         b.rail,
         replace(p_payout.payout_id::text, '-', ''),
         p_merchant_id,
@@ -14,7 +14,7 @@ BEGIN
         p_payout.amount,
         p_payout.currency,
         CASE
-            WHEN p_outcome = 'paid' AND p_payout.status IN ('failed', 'cancelled', 'rejected', 'expired')
+            WHEN p_outcome = 'paid' AND rail.is_given_back(p_payout.status)
                 THEN 'The bank has paid (' || p_code || ') what the merchant was given back when the payout ' || p_payout.status || '.'
             ELSE 'The payout is ' || p_payout.status || ', and the bank says ' || p_outcome || ' (' || p_code || ').'
         END

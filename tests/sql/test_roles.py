@@ -203,6 +203,7 @@ FUNCTIONS = {
     "rail.is_told_of": NOBODY,
     "rail.ask_bank": NOBODY,
     "rail.is_decided": NOBODY,
+    "rail.is_given_back": NOBODY,
     "rail.note_bookings": NOBODY,
     "rail.is_of_sum": NOBODY,
     "rail.is_to_be_sent": NOBODY,
