@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -74,10 +75,10 @@ async def work(settings: Settings) -> None:
         ]
         await asyncio.gather(
             stopping.wait(),
-            deliver(deliverer),
-            sweep_batches(lists),
-            advance(db, actor, stopping),
-            *(sweep(each) for each in dispatchers),
+            sweep(stopping, deliverer.look),
+            sweep(stopping, lists.look),
+            sweep(stopping, partial(advance, db, actor, stopping)),
+            *(sweep(stopping, each.look, each.flush) for each in dispatchers),
         )
         log.event("worker stopping")
         for helper in helpers:
@@ -133,50 +134,22 @@ async def hear(app: App, stopping: asyncio.Event) -> None:
         await asyncio.sleep(_RECONNECT)
 
 
-async def deliver(deliverer: Deliverer) -> None:
-    """Look for webhooks to send every second."""
-    while not deliverer.stopping.is_set():
-        try:
-            await deliverer.look()
-        except psycopg.Error as exc:
-            log.event("database away", level=logging.WARNING, error=repr(exc))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(deliverer.stopping.wait(), SWEEP)
-
-
-async def sweep(dispatcher: Dispatcher) -> None:
-    """Look for due payouts every second, whether or not an alarm was heard."""
-    while not dispatcher.stopping.is_set():
-        try:
-            await dispatcher.look()
-            await dispatcher.flush()
-        except psycopg.Error as exc:
-            log.event("database away", level=logging.WARNING, error=repr(exc))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(dispatcher.stopping.wait(), SWEEP)
-
-
-async def sweep_batches(lists: Batches) -> None:
-    """Look for open batches every second, whether or not an alarm was heard."""
-    while not lists.stopping.is_set():
-        try:
-            await lists.look()
-        except psycopg.Error as exc:
-            log.event("database away", level=logging.WARNING, error=repr(exc))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(lists.stopping.wait(), SWEEP)
-
-
-async def advance(db: Pool, actor: str, stopping: asyncio.Event) -> None:
-    """Do every second what is due and needs no bank: schedules, and what has waited too long."""
+async def sweep(stopping: asyncio.Event, *looks: Callable[[], Awaitable[None]]) -> None:
+    """Look for work every second, whether or not an alarm was heard."""
     while not stopping.is_set():
         try:
-            for merchant_id in await doors.waiting_merchants(db):
-                await _advance(db, merchant_id, actor, stopping)
+            for look in looks:
+                await look()
         except psycopg.Error as exc:
             log.event("database away", level=logging.WARNING, error=repr(exc))
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), SWEEP)
+
+
+async def advance(db: Pool, actor: str, stopping: asyncio.Event) -> None:
+    """Do what is due and needs no bank: schedules, and what has waited too long."""
+    for merchant_id in await doors.waiting_merchants(db):
+        await _advance(db, merchant_id, actor, stopping)
 
 
 async def _advance(db: Pool, merchant_id: UUID, actor: str, stopping: asyncio.Event) -> None:

@@ -273,6 +273,7 @@ def _told(  # noqa: PLR0911  # one for each kind of answer
             outcome = "not_found" if claim.action == "enquire" else "unknown"
             return told(payout_id, outcome, None, None, reason, raw, attempt)
         case NotSent(reason):
+            # that a question did not leave tells nothing of what was sent before
             outcome = "not_sent" if claim.action == "submit" else "unknown"
             return told(payout_id, outcome, None, None, reason, None, attempt)
         case Unknown(reason, raw):

@@ -132,9 +132,7 @@ class Teller:
             answers |= {rail_ref: said[rail_ref] for rail_ref in rail_refs if rail_ref in said}
         except NotReachedError:
             error = "the bank could not be reached"
-            # that a question did not leave tells nothing of what was sent before
-            unreached = NotSent(error) if action == "submit" else Unknown(error)
-            answers = dict.fromkeys(rail_refs, unreached)
+            answers = dict.fromkeys(rail_refs, NotSent(error))
         except Exception as exc:  # noqa: BLE001  # a bank may fail in any way: nothing is known
             error = str(exc) or f"the bank did not answer: {type(exc).__name__}"
         if error is not None:
