@@ -32,8 +32,7 @@ async def bank_accounts(visit: Visit) -> Response:
     found = await doors.bank_accounts(
         visit.db, visit.merchant_id, limit=query.limit + 1, after=after
     )
-    more = len(found) > query.limit
-    cursor = decode.write_cursor(found[query.limit - 1].key) if more else None
+    cursor = decode.next_cursor(found, query.limit)
     return visit.page(
         "bank-accounts.html",
         accounts=[msgspec.json.decode(item.body) for item in found[: query.limit]],

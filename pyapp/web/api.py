@@ -19,8 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from pyapp import doors, exports, iban, keys, uploads
 from pyapp.errors import FieldError, Problem
 from pyapp.uploads import Upload
-from pyapp.web import decode, files
-from pyapp.web.live import Hub
+from pyapp.web import decode, files, live
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
     AllRules,
@@ -73,7 +72,6 @@ from pyapp.web.types import (
 Key = TypeVar("Key")
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
-_BEYOND: Final = 2**62  # more events than there ever are
 _UPLOADS: Final = {"application/json": CreateBatch, "text/csv": Sheet}
 
 
@@ -211,9 +209,8 @@ async def stream_events(call: Call[StreamQuery, Empty]) -> Response:
     given = call.request.headers.get("last-event-id")
     after = decode.read_cursor(call.query.cursor, int) if given is None else _number(given)
     if after is None:
-        (now,) = await doors.changes(call.db, [doors.Seen(merchant_id, _BEYOND, _BEYOND)])
-        after = now.event_seq
-    hub: Hub = call.request.app.state.hub
+        after = (await live.latest(call.db, merchant_id)).event_seq
+    hub: live.Hub = call.request.app.state.hub
     return StreamingResponse(
         hub.events(call.db, merchant_id, after), media_type="text/event-stream"
     )
@@ -329,7 +326,7 @@ async def create_webhook_endpoint(call: Call[Empty, CreateWebhookEndpoint]) -> R
         event_types=call.body.event_types,
         description=call.body.description,
     )
-    return _endpoint_with(secret, body, 201)
+    return _with_secret(secret, body, "webhook_endpoints")
 
 
 async def get_webhook_endpoint(call: Call[Empty, Empty]) -> Response:
@@ -358,7 +355,7 @@ async def roll_webhook_secret(call: Call[Empty, RollWebhookSecret]) -> Response:
     body = await doors.roll_webhook_secret(
         call.db, *_endpoint(call), secret=secret, overlap=overlap
     )
-    return _endpoint_with(secret, body, 200)
+    return _with_secret(secret, body, "webhook_endpoints", 200)
 
 
 async def archive_webhook_endpoint(call: Call[Empty, Empty]) -> Response:
@@ -414,13 +411,6 @@ def _endpoint(call: Call[Any, Any]) -> tuple[UUID, UUID]:
     return call.caller.merchant_id, decode.uuid(text, "webhook_endpoint_not_found")
 
 
-def _endpoint_with(secret: str, body: str, status: int) -> Response:
-    made = msgspec.json.decode(body)
-    shown = msgspec.json.encode({**made, "secret": secret}).decode()
-    where = {"Location": f"{PREFIX}/webhook_endpoints/{made['id']}/"}
-    return _json(shown, status, where if status == HTTPStatus.CREATED else None)
-
-
 async def list_bank_accounts(call: Call[Page, Empty]) -> Response:
     """List bank accounts."""
     accounts = await doors.bank_accounts(
@@ -469,7 +459,7 @@ async def create_api_key(call: Call[Empty, CreateApiKey]) -> Response:
         name=call.body.name,
         expires_at=call.body.expires_at,
     )
-    return _key_with(secret, body)
+    return _with_secret(secret.text, body, "api_keys")
 
 
 async def roll_api_key(call: Call[Empty, RollApiKey]) -> Response:
@@ -483,7 +473,7 @@ async def roll_api_key(call: Call[Empty, RollApiKey]) -> Response:
         secret,
         overlap=timedelta(seconds=call.body.overlap_seconds),
     )
-    return _key_with(secret, body)
+    return _with_secret(secret.text, body, "api_keys")
 
 
 async def revoke_api_key(call: Call[Empty, Empty]) -> Response:
@@ -523,10 +513,12 @@ async def _new_secret(call: Call[Any, Any]) -> keys.Secret:
     return keys.new_secret(found.environment if found else "demo")
 
 
-def _key_with(secret: keys.Secret, body: str) -> Response:
+def _with_secret(secret: str, body: str, where: str, status: int = 201) -> Response:
+    """Show what was made, or changed, with its secret: this once."""
     made = msgspec.json.decode(body)
-    shown = msgspec.json.encode({**made, "secret": secret.text}).decode()
-    return _json(shown, 201, {"Location": f"{PREFIX}/api_keys/{made['id']}/"})
+    shown = msgspec.json.encode({**made, "secret": secret}).decode()
+    created = {"Location": f"{PREFIX}/{where}/{made['id']}/"}
+    return _json(shown, status, created if status == HTTPStatus.CREATED else None)
 
 
 def _api_key_id(request: Request) -> UUID:
@@ -581,11 +573,10 @@ class _Created(msgspec.Struct):
 
 def _page(call: Call[Any, Empty], items: list[doors.Item[Key]]) -> Response:
     """Render a page; the one row above the limit only says that there is more."""
-    limit = call.query.limit
-    data = ",".join(item.body for item in items[:limit])
-    if len(items) <= limit:
+    data = ",".join(item.body for item in items[: call.query.limit])
+    cursor = decode.next_cursor(items, call.query.limit)
+    if cursor is None:
         return _json(f'{{"data":[{data}],"has_more":false,"next_cursor":null}}')
-    cursor = decode.write_cursor(items[limit - 1].key)
     body = f'{{"data":[{data}],"has_more":true,"next_cursor":"{cursor}"}}'
     return _json(body, headers=_link(call, cursor))
 

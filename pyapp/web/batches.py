@@ -25,7 +25,6 @@ from pyapp.web.dashboard import View, Visit
 from pyapp.web.types import BatchLineQuery, Page
 
 _SHOWN: Final = 20  # lines that are refused; the rest is downloaded
-_BEYOND: Final = 2**62  # more events than there ever are
 _WORDS: Final = {  # where the API's detail counts in minor units, or says more than people ask
     "insufficient_funds": "Not enough money is available for it.",
     "bank_account_not_found": "There is no such bank account, or it is archived.",
@@ -39,11 +38,10 @@ async def batches(visit: Visit) -> Response:
     query = decode.query(visit.request, Page)
     after = decode.read_cursor(query.cursor, UUID)
     found = await doors.batches(visit.db, visit.merchant_id, limit=query.limit + 1, after=after)
-    more = len(found) > query.limit
-    cursor = decode.write_cursor(found[query.limit - 1].key) if more else None
+    cursor = decode.next_cursor(found, query.limit)
     return visit.page(
         "batches.html",
-        now=await _now(visit),
+        now=await visit.now(),
         batches=[_decoded(item.body) for item in found[: query.limit]],
         more=f"/batches?{urlencode({'cursor': cursor})}" if cursor else None,
     )
@@ -112,7 +110,7 @@ async def batch(visit: Visit) -> Response:
     """Show one batch: how far it is, and what became of each line."""
     batch_id = _batch_id(visit)
     query = decode.query(visit.request, BatchLineQuery)
-    seen = await _now(visit)
+    seen = await visit.now()
     body = await doors.batch(visit.db, visit.merchant_id, batch_id)
     if body is None:
         raise Problem("batch_not_found")
@@ -124,9 +122,8 @@ async def batch(visit: Visit) -> Response:
         after=decode.read_cursor(query.cursor, int),
         outcome=query.outcome,
     )
-    more = len(lines) > query.limit
     given = {"outcome": query.outcome} if query.outcome else {}
-    cursor = decode.write_cursor(lines[query.limit - 1].key) if more else None
+    cursor = decode.next_cursor(lines, query.limit)
     shown = [_decoded(item.body) for item in lines[: query.limit]]
     return visit.page(
         "batch.html",
@@ -164,12 +161,6 @@ async def cancel_batch(visit: Visit) -> Response:
         visit.db, visit.merchant_id, batch_id, actor=visit.session.caller.key_prefix
     )
     return RedirectResponse(f"/batches/{batch_id}", 303)
-
-
-async def _now(visit: Visit) -> doors.Change:
-    """Return how far the events are that the page will show."""
-    (seen,) = await doors.changes(visit.db, [doors.Seen(visit.merchant_id, _BEYOND, _BEYOND)])
-    return seen
 
 
 async def _read(visit: Visit) -> tuple[Upload, str]:

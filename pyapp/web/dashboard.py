@@ -23,7 +23,7 @@ from pyapp import doors, keys, money, reset
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
 from pyapp.web import decode, files, pages, session, shown, timeline
-from pyapp.web.live import Hub
+from pyapp.web.live import Hub, latest
 from pyapp.web.session import Session
 from pyapp.web.types import Currency, Kind, Page, StatementQuery, Status
 
@@ -33,7 +33,6 @@ _PAYOUT_DAYS: Final = 14
 _TRUST: Final = 5.0  # seconds that an open page's session is taken to go on
 _EVENT_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})@([0-9a-f-]{36})")
 _MONTHS: Final = 12
-_BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
 
 COOKIE: Final = session.Cookie("__Host-payrail", "lax", doors.resume_session, doors.close_session)
 
@@ -56,6 +55,10 @@ class Visit:
     def may(self, scope: str) -> bool:
         """Whether the session's API key has this scope."""
         return scope in self.session.caller.scopes
+
+    async def now(self) -> doors.Change:
+        """Return the balance, and how far the events and the ledger are that the page will show."""
+        return await latest(self.db, self.merchant_id)
 
     def around(self) -> dict[str, object]:
         """Return what the header of a page shows."""
@@ -145,7 +148,7 @@ async def _sign_in_page(
 
 async def overview(visit: Visit) -> Response:
     """Show the balance, how payouts go, and the newest of them."""
-    now = await _now(visit)
+    now = await visit.now()
     currency = _currency(visit, now)
     balances = await doors.daily_balances(visit.db, visit.merchant_id, currency, days=_BALANCE_DAYS)
     days = await doors.daily_payouts(visit.db, visit.merchant_id, days=_PAYOUT_DAYS)
@@ -217,7 +220,7 @@ async def payouts(visit: Visit) -> Response:
     typed = (query.q or "").strip()
     if typed and await _find(visit, typed):
         return RedirectResponse(f"/payouts/{UUID(typed)}", 303)
-    now = await _now(visit)
+    now = await visit.now()
     found: list[doors.Item[UUID]] = []
     for column in ("reference", "utr") if typed else ("reference",):
         filters = {**query.filters, column: typed or None}
@@ -226,9 +229,8 @@ async def payouts(visit: Visit) -> Response:
         )
         if found:
             break
-    more = len(found) > query.limit
     given = query.given
-    cursor = ("cursor", decode.write_cursor(found[query.limit - 1].key)) if more else None
+    cursor = decode.next_cursor(found, query.limit)
     return visit.page(
         "payouts.html",
         now=now,
@@ -240,7 +242,7 @@ async def payouts(visit: Visit) -> Response:
         narrowed=bool(given),
         export=urlencode(given),
         first=query.cursor is None,
-        more=f"/payouts?{urlencode([*given, cursor])}" if cursor else None,
+        more=f"/payouts?{urlencode([*given, ('cursor', cursor)])}" if cursor else None,
     )
 
 
@@ -256,7 +258,7 @@ async def _find(visit: Visit, typed: str) -> bool:
 async def payout(visit: Visit) -> Response:
     """Show one payout: what became of it, step by step, and what it did to the balance."""
     payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
-    now = await _now(visit)
+    now = await visit.now()
     body = await doors.payout(visit.db, visit.merchant_id, payout_id)
     row = await doors.operated_payout(visit.db, visit.merchant_id, payout_id)
     if body is None or row is None:
@@ -288,7 +290,7 @@ async def ledger(visit: Visit) -> Response:
     """List the ledger, newest entry first, with the balance after each."""
     query = decode.query(visit.request, _Pages)
     after = decode.read_cursor(query.cursor, int)
-    now = await _now(visit)
+    now = await visit.now()
     currency = _currency(visit, now)
     found = await _entries(visit, currency, limit=query.limit + 1, after=after, kind=query.kind)
     more = len(found) > query.limit
@@ -306,7 +308,7 @@ async def ledger(visit: Visit) -> Response:
 
 async def statements(visit: Visit) -> Response:
     """Show which statements there are: a month's, or one of any days."""
-    now = await _now(visit)
+    now = await visit.now()
     today = datetime.now(UTC).date()
     months = [today.replace(day=1)]
     while len(months) < _MONTHS:
@@ -372,13 +374,6 @@ async def _while_signed_in(
                 if await COOKIE.session(visit.db, visit.request) is None:
                     return
             yield message
-
-
-async def _now(visit: Visit) -> doors.Change:
-    """Return the balance, and how far the events and the ledger are that the page will show."""
-    beyond = doors.Seen(visit.merchant_id, _BEYOND, _BEYOND)
-    (now,) = await doors.changes(visit.db, [beyond])
-    return now
 
 
 def _currency(visit: Visit, now: doors.Change) -> str:
@@ -487,7 +482,7 @@ def _words(code: str, amount: str) -> str:
 async def _payout_form(
     visit: Visit, form: Mapping[str, str], errors: Mapping[str, str], *, status: int = 200
 ) -> Response:
-    now = await _now(visit)
+    now = await visit.now()
     usable = [one async for one in _bank_accounts(visit) if not one["archived_at"]]
     given = dict.fromkeys(_FIELDS, "") | dict(form)
     return visit.page(
@@ -530,7 +525,7 @@ async def reject_payout(visit: Visit) -> Response:
 async def limits(visit: Visit) -> Response:
     """Show what has to be approved, and how much may be paid."""
     rules = _decoded(await doors.rules(visit.db, visit.merchant_id))
-    return visit.page("limits.html", now=await _now(visit), rules=rules)
+    return visit.page("limits.html", now=await visit.now(), rules=rules)
 
 
 async def cancel_payout(visit: Visit) -> Response:

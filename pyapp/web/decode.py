@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NoReturn, TypeVar, cast, get_args
 from uuid import UUID
@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UnsetType
 from starlette.requests import Request
 
-from pyapp.doors import PayoutRequest
+from pyapp.doors import Item, PayoutRequest
 from pyapp.errors import CATALOG, FieldError, Problem
 from pyapp.web.types import CreatePayout, Empty
 
@@ -303,6 +303,11 @@ def uuid(text: str, otherwise: str) -> UUID:
 def write_cursor(key: object) -> str:
     """Return the opaque text for a place in a list."""
     return base64.urlsafe_b64encode(str(key).encode()).rstrip(b"=").decode()
+
+
+def next_cursor(found: Sequence[Item[Any]], limit: int) -> str | None:
+    """Return the cursor behind a page; the one row above its limit only says that there is more."""
+    return write_cursor(found[limit - 1].key) if len(found) > limit else None
 
 
 def read_cursor(text: str | None, kind: Callable[[str], V]) -> V | None:

@@ -98,8 +98,7 @@ async def _list(
         limit=query.limit + 1,
         after=decode.read_cursor(query.cursor, UUID),
     )
-    more = len(found) > query.limit
-    cursor = decode.write_cursor(found[query.limit - 1].key) if more else None
+    cursor = decode.next_cursor(found, query.limit)
     return visit.page(
         *("keys.html", status),
         keys=[_with_state(msgspec.json.decode(item.body)) for item in found[: query.limit]],

@@ -33,6 +33,8 @@ _BACKLOG: Final = 16  # messages that a reader may be behind
 _PAGE: Final = 100  # events read at a time
 _LIFE: Final = 900.0  # seconds that a stream of events lasts
 
+_BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
+
 Reader = asyncio.Queue["bytes | None"]
 
 
@@ -138,6 +140,12 @@ class Hub:
         message = self.render(change)
         for reader in self._readers.get(change.merchant_id, ()):
             _put(reader, message)
+
+
+async def latest(db: Pool, merchant_id: UUID) -> doors.Change:
+    """Return a merchant's balances, and how far its events and its ledger are."""
+    (change,) = await doors.changes(db, [doors.Seen(merchant_id, _BEYOND, _BEYOND)])
+    return change
 
 
 def _after(change: doors.Change) -> doors.Seen:

@@ -153,8 +153,7 @@ async def list_events(visit: Visit) -> Response:
         after=decode.read_cursor(query.cursor, int),
         newest_first=True,
     )
-    more = len(found) > query.limit
-    cursor = decode.write_cursor(found[query.limit - 1].key) if more else None
+    cursor = decode.next_cursor(found, query.limit)
     return visit.page(
         "events.html",
         events=[msgspec.json.decode(item.body) for item in found[: query.limit]],
@@ -195,9 +194,8 @@ async def _show(
         after=decode.read_cursor(query.cursor, int),
         filters={"status": query.status},
     )
-    more = len(found) > query.limit
     given = [("status", one) for one in query.status or []]
-    cursor = ("cursor", decode.write_cursor(found[query.limit - 1].key)) if more else None
+    cursor = decode.next_cursor(found, query.limit)
     known = {"url": endpoint["url"], "event_types": " ".join(endpoint["event_types"])}
     return visit.page(
         *("webhook.html", 422 if errors else 200),
@@ -209,7 +207,9 @@ async def _show(
         errors=errors or {},
         overlaps=_OVERLAPS,
         may=visit.may("webhooks:write") and endpoint["status"] != "archived",
-        more=f"/webhooks/{endpoint['id']}?{urlencode([*given, cursor])}" if cursor else None,
+        more=f"/webhooks/{endpoint['id']}?{urlencode([*given, ('cursor', cursor)])}"
+        if cursor
+        else None,
     )
 
 
