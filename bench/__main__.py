@@ -276,14 +276,14 @@ def settled(bench: Bench, yardstick: float) -> list[Figure]:
     per_second = "per second"
     return [
         Figure(
-            "settled by one worker, one merchant",
+            "created to settled, one worker, one merchant",
             found.one_merchant,
             per_second,
             found.one_merchant / yardstick,
             ">= 500 /s",
         ),
         Figure(
-            "settled by one worker, 1000 merchants",
+            "created to settled, one worker, 1000 merchants",
             found.many_merchants,
             per_second,
             found.many_merchants / yardstick,

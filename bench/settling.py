@@ -25,8 +25,8 @@ ACCOUNT = "'demo-bank-account', 'Asha Rao', '000000000001', 'HDFC0000001'"
 
 
 @dataclass(frozen=True)
-class Drained:
-    """How many payouts were settled how fast, and how long one waits on an idle system."""
+class Settled:
+    """How many payouts went all the way how fast, and how long one takes on an idle system."""
 
     one_merchant: float  # per second
     many_merchants: float
@@ -34,7 +34,7 @@ class Drained:
     slowest_tenth: float
 
 
-def measure(settings: Settings, payouts: int) -> Drained:
+def measure(settings: Settings, payouts: int) -> Settled:
     """Settle that many payouts of one merchant, then of a thousand, then single ones."""
     with (
         psycopg.connect(settings.conninfo("admin"), autocommit=True) as connection,
@@ -42,12 +42,12 @@ def measure(settings: Settings, payouts: int) -> Drained:
     ):
         connection.execute("SET search_path = procrastinate")  # its triggers name no schema
         merchants = [_merchant(connection) for _ in range(CROWD)]
-        one = _drain(settings, env, connection, merchants[:1], payouts)
-        many = _drain(settings, env, connection, merchants, payouts // CROWD or 1)
         with _worker(settings, env):
             _settle(connection, merchants[0])  # the first one waits for the worker to start
+            one = _rate(connection, merchants[:1], payouts)
+            many = _rate(connection, merchants, payouts // CROWD or 1)
             waits = [_settle(connection, merchants[0]) for _ in range(100)]
-    return Drained(one, many, statistics.median(waits), statistics.quantiles(waits, n=10)[-1])
+    return Settled(one, many, statistics.median(waits), statistics.quantiles(waits, n=10)[-1])
 
 
 def _merchant(connection: psycopg.Connection) -> UUID:
@@ -61,16 +61,10 @@ def _merchant(connection: psycopg.Connection) -> UUID:
     return merchant_id
 
 
-def _drain(
-    settings: Settings,
-    env: dict[str, str],
-    connection: psycopg.Connection,
-    merchants: list[UUID],
-    each: int,
-) -> float:
-    """Create payouts while nobody works, start a worker; return the payouts settled a second.
+def _rate(connection: psycopg.Connection, merchants: list[UUID], each: int) -> float:
+    """Create payouts while a worker settles them; return how many a second go all the way.
 
-    From the moment at which the first is settled to the last: the worker's start is not counted.
+    From before the first is created until the last is settled.
     """
     began = connection.execute("SELECT clock_timestamp()").fetchone()
     assert began is not None
@@ -86,18 +80,17 @@ def _drain(
             )
             left -= size
     expected = each * len(merchants)
-    with _worker(settings, env):
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            row = connection.execute(
-                "SELECT count(*), extract(epoch FROM max(settled_at) - min(settled_at))::float"
-                " FROM payrail.payouts WHERE status = 'settled' AND created_at > %s",
-                [began[0]],
-            ).fetchone()
-            assert row is not None
-            if row[0] == expected:
-                return expected / float(row[1])
-            time.sleep(0.5)
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        row = connection.execute(
+            "SELECT count(*), extract(epoch FROM max(settled_at) - %(began)s)::float"
+            " FROM payrail.payouts WHERE status = 'settled' AND created_at > %(began)s",
+            {"began": began[0]},
+        ).fetchone()
+        assert row is not None
+        if row[0] == expected:
+            return expected / float(row[1])
+        time.sleep(0.5)
     message = "the worker does not settle everything"
     raise TimeoutError(message)
 
