@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -457,6 +457,8 @@ _SUMS: Final = (
     *("approve_from", "second_approval_from", "payout_limit", "daily_limit"),
     "account_daily_limit",
 )
+_PERIODS: Final = ("approval_expires_after", "queue_expires_after")
+_NONE: Final = doors.NewRules()
 
 
 async def rules(visit: Visit) -> Response:
@@ -465,22 +467,30 @@ async def rules(visit: Visit) -> Response:
     if currency not in money.EXPONENTS:
         raise Problem("currency_unknown")
     all_rules = _decoded(await doors.rules(visit.db, visit.id("merchant_id")))
-    form: dict[str, Any] = next((one for one in all_rules if one["currency"] == currency), {})
+    form: dict[str, Any] = {"hourly_payouts": None, "over_limit": "reject", "time_zone": "UTC"}
+    form |= next((one for one in all_rules if one["currency"] == currency), {})
     for name in _SUMS:
         form[name] = money.plain(form[name], currency) if form.get(name) else ""
+    for name in _PERIODS:
+        usual: timedelta = getattr(_NONE, name)
+        form[name] = shown.period(form.get(f"{name}_seconds", int(usual.total_seconds())))
     return await _rules(visit, currency, form, None)
 
 
 async def set_rules(visit: Visit) -> Response:
     """Set all of a merchant's rules for one currency."""
     merchant_id = visit.id("merchant_id")
-    names = (*_SUMS, "hourly_payouts", "over_limit", "time_zone", "currency")
+    names = (*_SUMS, *_PERIODS, "hourly_payouts", "over_limit", "time_zone", "currency")
     form = {name: visit.form.get(name, "").strip() for name in names}
     currency = form["currency"] if form["currency"] in money.EXPONENTS else "INR"
     sums = {name: money.read(form[name], currency) for name in _SUMS if form[name]}
     hourly = form["hourly_payouts"]
     if None in sums.values() or not (hourly == "" or re.fullmatch("[0-9]{1,9}", hourly)):
         return await _rules(visit, currency, form, "Enter amounts such as 1,250.50, or nothing.")
+    periods = {name: shown.read_period(form[name]) for name in _PERIODS}
+    approval, queue = periods["approval_expires_after"], periods["queue_expires_after"]
+    if approval is None or queue is None:
+        return await _rules(visit, currency, form, "Enter times such as 7 days or 36 hours.")
     new = doors.NewRules(
         approve_from=sums.get("approve_from"),
         second_approval_from=sums.get("second_approval_from"),
@@ -490,6 +500,8 @@ async def set_rules(visit: Visit) -> Response:
         hourly_payouts=int(hourly) if hourly else None,
         over_limit=form["over_limit"],
         time_zone=form["time_zone"] or "UTC",
+        approval_expires_after=approval,
+        queue_expires_after=queue,
     )
     try:
         await doors.set_rules(visit.db, merchant_id, currency, new, session_hash=visit.session.hash)

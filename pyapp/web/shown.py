@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from markupsafe import Markup
@@ -117,6 +117,24 @@ def span(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+_UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+_PERIOD: Final = re.compile(r"([0-9]{1,9}) *(days?|hours?|minutes?|seconds?)")
+
+
+def period(seconds: int) -> str:
+    """Write a period of time exactly, in the largest unit that can."""
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+    return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
+
+
+def read_period(text: str) -> timedelta | None:
+    """Read what `period` writes; None if it is something else."""
+    found = _PERIOD.fullmatch(text.strip().lower())
+    if found is None:
+        return None
+    return int(found[1]) * timedelta(seconds=dict(_UNITS)[found[2].removesuffix("s")])
 
 
 def rate(good: int, of: int) -> str:

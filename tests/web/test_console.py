@@ -430,6 +430,43 @@ def test_a_merchant_that_is_not_there_is_not_credited(asha: Operator) -> None:
         assert asha.get(f"{path}?amount=1&reference=r").status == 404
 
 
+# ------------------------------------------------------------------------------------------ rules
+
+
+def test_a_form_of_rules_that_is_sent_as_it_is_shown_changes_nothing(
+    asha: Operator, desk: Desk
+) -> None:
+    desk.rule(
+        approve_from=500,
+        daily_limit=900_000,
+        hourly_payouts=9,
+        approval_expires_after=timedelta(hours=36),
+        queue_expires_after=timedelta(seconds=90),
+    )
+    before = desk.table("rules")
+    page = asha.get(at(desk, "rules"))
+    assert page.fields["approval_expires_after"] == "36 hours"
+    assert page.fields["queue_expires_after"] == "90 seconds"
+    form = page.fields | {"over_limit": "reject"}
+    assert asha.post(at(desk, "rules"), form).status == 303
+    assert desk.table("rules") == before
+    asha.post(at(desk, "rules"), form | {"approval_expires_after": "2 Days"})
+    assert desk.table("rules")[0]["approval_expires_after"] == timedelta(days=2)
+
+
+@pytest.mark.parametrize("text", ["", "7", "a week", "-1 days", "999999999 days", "0 minutes"])
+def test_a_time_that_is_none_changes_no_rules(asha: Operator, desk: Desk, text: str) -> None:
+    page = asha.get(at(desk, "rules"))
+    assert page.status == 200
+    assert page.fields["queue_expires_after"] == "30 days"
+    form = page.fields | {"over_limit": "reject"}
+    page = asha.post(at(desk, "rules"), form | {"queue_expires_after": text})
+    assert page.status == 422
+    assert "Nothing was changed." in page.text
+    assert page.fields["queue_expires_after"] == text
+    assert desk.table("rules") == []
+
+
 # ------------------------------------------------------------------------------------------ pages
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,11 @@ from pyapp.web import shown
 )
 def test_a_duration_has_its_unit(seconds: float | None, text: str) -> None:
     assert shown.span(seconds) == text
+
+
+@given(st.integers(1, 10**8))
+def test_a_period_is_read_as_it_is_written(seconds: int) -> None:
+    assert shown.read_period(shown.period(seconds)) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
