@@ -146,7 +146,7 @@ def rate(good: int, of: int) -> str:
 
 
 def sentence(text: str) -> Markup:
-    """Write a bank's or a door's words as a sentence, and the instants in it as times."""
+    """Write a bank's or a door's words as a sentence, and the instants in it as exact times."""
     text = text.strip()
     ended = text if not text or text[-1] in ".!?…" else f"{text}."
     parts = _INSTANT.split(f"{ended[:1].upper()}{ended[1:]}")
@@ -157,7 +157,7 @@ def sentence(text: str) -> Markup:
 
 def _instant(text: str) -> Markup:
     words = exactly(moment(text))
-    return Markup('<time datetime="{0}" title="{1}">{1}</time>').format(text, words)
+    return Markup('<time datetime="{0}" title="{1}" data-exact>{1}</time>').format(text, words)
 
 
 def line(values: Sequence[int], width: int, height: int) -> str:

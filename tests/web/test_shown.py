@@ -56,7 +56,7 @@ def test_words_are_written_as_a_sentence() -> None:
     asked = shown.sentence("asked again at 2026-11-25T10:00:00.5Z")
     words = "25 Nov 2026, 10:00:00 UTC"
     assert asked == (
-        f'Asked again at <time datetime="2026-11-25T10:00:00.5Z" title="{words}">{words}</time>.'
+        f'Asked again at <time datetime="2026-11-25T10:00:00.5Z" title="{words}" data-exact>{words}</time>.'
     )
 
 

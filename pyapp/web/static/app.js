@@ -5,7 +5,7 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const relative = new Intl.RelativeTimeFormat("en"); // "1 day ago", which yesterday may not be
 
 function tellTimes(root = document) {
-  for (const time of root.querySelectorAll("time")) {
+  for (const time of root.querySelectorAll("time:not([data-exact])")) {
     const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
     const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
     const text = Math.abs(seconds) < 1 ? "now" : relative.format(Math.trunc(seconds / size), unit);
