@@ -18,6 +18,10 @@ BEGIN
         EXECUTE format('ALTER ROLE %I SET statement_timeout = ''5s''', v_role);
         EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = ''5s''', v_role);
     END LOOP;
+    -- each query of theirs has an index. A plan that a session made while a table was next to empty would otherwise go on reading the
+    -- whole of it, however large it has become, until it is analyzed anew.
+    ALTER ROLE payrail_api SET enable_seqscan = off;
+    ALTER ROLE payrail_worker SET enable_seqscan = off;
     ALTER ROLE payrail_auditor SET statement_timeout = '10min';
     ALTER ROLE payrail_auditor SET idle_in_transaction_session_timeout = '10min';
     ALTER ROLE payrail_migrator SET statement_timeout = 0;
