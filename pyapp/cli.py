@@ -859,16 +859,16 @@ async def _rail_set_mode(db: database.Pool, args: Arguments) -> Answer:
         time_zone=args.zone,
         calendar=args.calendar,
     )
-    return _modes([await doors.set_pay_mode(db, mode)])
+    return _modes([await doors.set_pay_mode(db, mode, actor=_actor())])
 
 
 async def _rail_remove_mode(db: database.Pool, args: Arguments) -> Answer:
-    await doors.remove_pay_mode(db, args.rail, args.mode, args.currency)
+    await doors.remove_pay_mode(db, args.rail, args.mode, args.currency, actor=_actor())
     return _modes(await doors.pay_modes(db))
 
 
 async def _rail_holiday(db: database.Pool, args: Arguments) -> Answer:
-    await doors.set_holiday(db, args.calendar, args.day, args.name)
+    await doors.set_holiday(db, args.calendar, args.day, args.name, actor=_actor())
     made = {"calendar": args.calendar, "day": args.day.isoformat(), "name": args.name}
     return Answer(made, details(made, "calendar", "day", "name"))
 

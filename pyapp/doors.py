@@ -2263,20 +2263,87 @@ async def pay_modes(db: Pool) -> list[PayMode]:
     return await call(db, _PAY_MODES, {}, class_row(PayMode))
 
 
-async def set_pay_mode(db: Pool, mode: PayMode) -> PayMode:
-    """Tell how a bank moves money, from the next payout on."""
+@dataclass(frozen=True, slots=True)
+class ModeHours:
+    """Whether a mode is open now, and from when on; None: not within a year."""
+
+    rail: str
+    mode: str
+    currency: str
+    is_open: bool
+    opens_at: datetime | None
+
+
+async def mode_hours(db: Pool) -> list[ModeHours]:
+    """Return when the modes of all banks take payments."""
+    return await _door(db, ModeHours, "mode_hours")
+
+
+async def set_pay_mode(
+    db: Pool, mode: PayMode, *, actor: str | None = None, session_hash: bytes | None = None
+) -> PayMode:
+    """Tell how a bank moves money, from the next payout on.
+
+    Here and below, who does it is `actor`, or whoever is signed in to the console with
+    `session_hash`.
+    """
     given: dict[str, Any] = {f"p_{one.name}": getattr(mode, one.name) for one in fields(PayMode)}
-    return _one(await _door(db, PayMode, "set_mode", **given))
+    who = {"p_actor": actor, "p_session_hash": session_hash}
+    return _one(await _door(db, PayMode, "set_mode", **given, **who))
 
 
-async def remove_pay_mode(db: Pool, rail: str, mode: str, currency: str) -> None:
+async def remove_pay_mode(
+    db: Pool,
+    rail: str,
+    mode: str,
+    currency: str,
+    *,
+    actor: str | None = None,
+    session_hash: bytes | None = None,
+) -> None:
     """Take a mode from a bank."""
-    await _nothing(db, "remove_mode", p_rail=rail, p_mode=mode, p_currency=currency)
+    await _nothing(
+        *(db, "remove_mode"),
+        p_rail=rail,
+        p_mode=mode,
+        p_currency=currency,
+        p_actor=actor,
+        p_session_hash=session_hash,
+    )
 
 
-async def set_holiday(db: Pool, calendar: str, day: date, name: str | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Holiday:
+    """A day on which modes with this calendar do not open."""
+
+    calendar: str
+    day: date
+    name: str
+
+
+async def holidays(db: Pool) -> list[Holiday]:
+    """Return the holidays of all calendars, the first one first."""
+    return await _rows(db, Holiday, "holidays", "day")
+
+
+async def set_holiday(
+    db: Pool,
+    calendar: str,
+    day: date,
+    name: str | None,
+    *,
+    actor: str | None = None,
+    session_hash: bytes | None = None,
+) -> None:
     """Add a holiday to a calendar of modes; without a name it is taken out."""
-    await _nothing(db, "set_holiday", p_calendar=calendar, p_day=day, p_name=name)
+    await _nothing(
+        *(db, "set_holiday"),
+        p_calendar=calendar,
+        p_day=day,
+        p_name=name,
+        p_actor=actor,
+        p_session_hash=session_hash,
+    )
 
 
 async def rails(db: Pool) -> list[Rail]:

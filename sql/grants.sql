@@ -112,7 +112,7 @@ GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;
 -- monitoring
 GRANT SELECT ON payrail.rails, payrail.rail_calls, payrail.audit_state TO payrail_api, payrail_operator, payrail_auditor;
 GRANT SELECT ON payrail.modes, payrail.holidays TO payrail_api, payrail_operator, payrail_auditor;
-GRANT EXECUTE ON FUNCTION payrail.open_payouts, payrail.open_cases TO payrail_api, payrail_operator, payrail_auditor;
+GRANT EXECUTE ON FUNCTION payrail.open_payouts, payrail.open_cases, payrail.mode_hours TO payrail_api, payrail_operator, payrail_auditor;
 
 -- the worker
 GRANT EXECUTE ON FUNCTION

@@ -31,6 +31,7 @@ from pyapp.web import (
     dashboard,
     keyring,
     metrics,
+    modes,
     openapi,
     pages,
     webhooks,
@@ -109,7 +110,7 @@ def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:
         paths[view.path][view.method] = view
     paths["/sign-in"] = {"GET": dashboard.ask_who, "POST": dashboard.sign_in}
     if settings.console:
-        for page in (*console.VIEWS, *banks.VIEWS):
+        for page in (*console.VIEWS, *banks.VIEWS, *modes.VIEWS):
             paths[page.path][page.method] = page
         paths["/ops/sign-in"] = {"GET": console.ask_who, "POST": console.sign_in}
     return paths

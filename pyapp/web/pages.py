@@ -25,6 +25,8 @@ TEMPLATES.filters |= {
     "exactly": shown.exactly,
     "span": shown.span,
     "sentence": shown.sentence,
+    "clock": shown.clock,
+    "days": shown.days,
 }
 _BELOW: Final = {"/ops/reports": "/ops/rails", "/ops/files": "/ops/rails"}  # pages of other pages
 
@@ -45,6 +47,7 @@ TEMPLATES.globals |= {
     "STATUSES": shown.STATUSES,
     "BATCHES": shown.BATCHES,
     "MODES": shown.MODES,
+    "ACCOUNTS": shown.ACCOUNTS,
     "KINDS": shown.KINDS,
     "CASES": shown.CASES,
     "RESULTS": shown.RESULTS,

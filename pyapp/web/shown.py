@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 from markupsafe import Markup
@@ -31,6 +31,8 @@ BATCHES: Final = {
     "cancelled": "Cancelled",
 }
 MODES: Final = {"best_effort": "The others are paid", "all_or_nothing": "None is paid"}
+ACCOUNTS: Final = {"account_number": "Account number", "vpa": "UPI address", "iban": "IBAN"}
+DAYS: Final = ("", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # by their ISO 8601 number
 KINDS: Final = {
     "credit": "Money in",
     "hold": "Held for a payout",
@@ -93,10 +95,34 @@ ACTIONS: Final = {
     "signed_in": "Signed in",
     "merchant_credited": "Merchant credited",
     "rules_set": "Rules set",
+    "mode_set": "Mode set",
+    "mode_removed": "Mode removed",
+    "holiday_set": "Holiday set",
+    "holiday_removed": "Holiday removed",
     "resolution_proposed": "Resolution proposed",
     "resolution_confirmed": "Resolution confirmed",
     "resolution_rejected": "Resolution rejected",
 }
+
+
+def clock(at: time) -> str:
+    """Write a time of day, with seconds only if there are any."""
+    return at.strftime("%H:%M") if at == at.replace(second=0, microsecond=0) else at.isoformat()
+
+
+def days(numbers: Sequence[int]) -> str:
+    """Write days of the week, three and more in a row as the first and the last."""
+    runs: list[list[int]] = []
+    for day in sorted(set(numbers)):
+        if runs and runs[-1][-1] == day - 1:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return ", ".join(_run([DAYS[day] for day in run]) for run in runs)
+
+
+def _run(names: Sequence[str]) -> str:
+    return f"{names[0]}\N{EN DASH}{names[-1]}" if len(names) > 2 else ", ".join(names)  # noqa: PLR2004
 
 
 def moment(text: str) -> datetime:

@@ -1,6 +1,7 @@
 -- Promises: the bank moves money by this mode, with these bounds and hours, from the next payout on. One that waits for the mode to open
--- is looked at again when it is claimed.
--- Raises: PR111 a malformed field.
+-- is looked at again when it is claimed. With p_session_hash, who did it is whoever is signed in to the console with it. One row in
+-- the log of actions; none if nothing changes.
+-- Raises: PR111 a malformed field, PR503 nobody is signed in with it.
 CREATE OR REPLACE FUNCTION payrail.set_mode(
     p_rail text,
     p_mode text,
@@ -13,7 +14,9 @@ CREATE OR REPLACE FUNCTION payrail.set_mode(
     p_closes time DEFAULT NULL,
     p_days smallint[] DEFAULT NULL,
     p_time_zone text DEFAULT 'UTC',
-    p_calendar text DEFAULT NULL
+    p_calendar text DEFAULT NULL,
+    p_actor text DEFAULT NULL,
+    p_session_hash bytea DEFAULT NULL
 )
 RETURNS SETOF payrail.modes
 LANGUAGE plpgsql
@@ -21,6 +24,8 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_actor text := payrail.acting(p_actor, p_session_hash);
+    v_set rail.modes;
     v_field text := CASE
         WHEN NOT EXISTS (SELECT FROM rail.rails r WHERE r.rail = p_rail) THEN 'rail'
         WHEN p_mode ~ '^[A-Z][A-Z0-9_]{1,15}$' IS NOT TRUE THEN 'mode'
@@ -55,7 +60,15 @@ BEGIN
             closes = excluded.closes,
             days = excluded.days,
             time_zone = excluded.time_zone,
-            calendar = excluded.calendar;
+            calendar = excluded.calendar
+        WHERE m IS DISTINCT FROM excluded
+    RETURNING m.* INTO v_set;
+    IF FOUND THEN
+        INSERT INTO merchant.operator_actions (actor, action, object, detail)
+        VALUES (
+            v_actor, 'mode_set', concat_ws(' ', p_rail, p_mode, p_currency), to_jsonb(v_set) - 'rail' - 'mode' - 'currency'
+        );
+    END IF;
 
     RETURN QUERY
     SELECT m.*

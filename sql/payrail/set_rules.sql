@@ -27,18 +27,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_field text;
-    v_actor text := payrail.actor(p_actor);
+    v_actor text;
     v_now timestamptz;
     v_known merchant.rules;
     v_rules merchant.rules;
 BEGIN
     v_now := merchant.lock_merchant(p_merchant_id);
-    IF p_session_hash IS NOT NULL THEN
-        SELECT payrail.actor(s.name) INTO v_actor FROM payrail.resume_operator_session(p_session_hash) s (name);
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'the session is over' USING ERRCODE = 'PR503';
-        END IF;
-    END IF;
+    v_actor := payrail.acting(p_actor, p_session_hash);
     IF NOT EXISTS (SELECT FROM ledger.currencies c WHERE c.currency = p_currency) THEN
         RAISE EXCEPTION 'currency must be the ISO 4217 code of a supported currency, such as INR'
             USING ERRCODE = 'PR102', DETAIL = json_build_object('field', 'currency');

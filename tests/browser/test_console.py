@@ -150,6 +150,8 @@ def visit(page: Page, desk: Desk) -> Iterator[str]:
     cases = [f"/ops/cases/{row['case_id']}" for row in desk.table("cases")]
     (report,) = desk.sql("payrail_operator", "SELECT report_id FROM payrail.reports")
     lists += ["/ops/cases", "/ops/cases?state=closed&kind=contradiction", "/ops/rails", *cases]
+    lists += ["/ops/modes", "/ops/modes/new"]
+    lists += [f"/ops/modes/edit?rail={LONG[:32]}&mode=LONGEST_OF_MODES&currency=INR"]
     lists += ["/ops/reports", f"/ops/reports/{report['report_id']}"]
     query = "SELECT file_id FROM payrail.files WHERE rail = %s"
     files = desk.sql("payrail_operator", query, [rail_of(desk)])
@@ -205,6 +207,15 @@ def fill(desk: Desk) -> None:
     # a bank of its own: to one whose breaker is open nothing is sent, by other tests either
     worker.execute("SELECT payrail.declare_rail('down', TRUE, TRUE, 1, '1 hour')")
     worker.execute("SELECT payrail.report_calls('down', 'submit', 9, 9, 9, '1 second', %s)", [LONG])
+    worker.execute("SELECT payrail.declare_rail(%s, TRUE, TRUE, 1, '1 hour')", [LONG[:32]])
+    operator.execute(
+        "SELECT payrail.set_mode(%s, 'LONGEST_OF_MODES', 'INR', '{account_number,vpa,iban}', 1000,"
+        " 100000000000000, 999999999999999, '08:00:01', '18:30', '{1,3,5}', 'Asia/Kolkata', %s)",
+        [LONG[:32], LONG[:64]],
+    )
+    operator.execute(
+        "SELECT payrail.set_holiday(%s, current_date + 9, %s)", [LONG[:64], LONG[:200]]
+    )
     declare(desk)
     (filed_one,) = sent(on_files(desk, rail_of(desk)))
     filed(desk, filed_one)

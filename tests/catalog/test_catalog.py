@@ -75,6 +75,7 @@ ABOUT_ALL = {
     "run_audit",
     # banks: their word is about many merchants, who are locked in the order of their ids
     "declare_rail",
+    "mode_hours",
     "set_mode",
     "remove_mode",
     "set_holiday",
@@ -106,6 +107,7 @@ ABOUT_ALL = {
 }
 # and those that only say how something looks, or help a door
 NO_DOORS = {
+    "acting",
     "actor",
     "answer_request",
     "api_key_json",

@@ -292,6 +292,43 @@ def test_what_an_operator_does_is_logged_with_who_did_it(desk: Desk, name: str) 
     ]
 
 
+def test_what_is_done_to_modes_and_holidays_is_logged_once_with_who_did_it(
+    desk: Desk, name: str
+) -> None:
+    found = session(desk, name)
+    calendar, rail = f"c-{name}", f"r{desk.merchant_id.hex[-12:]}"
+    declared = "SELECT payrail.declare_rail(%s, TRUE, TRUE, 100, '1 hour')"
+    desk.sql("payrail_worker", declared, [rail])
+    mode = "SELECT payrail.set_mode(%s, 'NEFT', 'INR', '{vpa}', %s, p_session_hash => %s)"
+    holiday = "SELECT payrail.set_holiday(%s, '2099-01-26', %s, p_session_hash => %s)"
+    calls: list[tuple[str, list[object]]] = [
+        (mode, [rail, 1]),
+        (mode, [rail, 2]),
+        (holiday, [calendar, "a day"]),
+        (holiday, [calendar, None]),
+        ("SELECT payrail.remove_mode(%s, 'NEFT', 'INR', p_session_hash => %s)", [rail]),
+    ]
+    for query, given in calls:
+        for _ in range(2):  # repeated, it adds no row
+            ask(desk, query, *given, found)
+    key, day = f"{rail} NEFT INR", f"{calendar} 2099-01-26"
+    assert log(desk, name)[2:] == [
+        (f"payrail_operator:{name}", action, of)
+        for action, of in (
+            ("mode_set", key),
+            ("mode_set", key),
+            ("holiday_set", day),
+            ("holiday_removed", day),
+            ("mode_removed", key),
+        )
+    ]
+    ask(desk, "SELECT payrail.close_operator_session(%s)", found)
+    for query, given in calls:
+        with desk.refused("PR503"):
+            ask(desk, query, *given, found)
+    assert len(log(desk, name)) == 7
+
+
 def test_one_reference_is_one_credit_and_one_row(desk: Desk, name: str) -> None:
     found = session(desk, name)
     first = credit(desk, found)

@@ -128,6 +128,7 @@ FUNCTIONS = {
     "payrail.add_bank_account": API | OPERATOR,
     "payrail.archive_bank_account": API | OPERATOR,
     "payrail.credit_merchant": OPERATOR,
+    "payrail.mode_hours": READERS,
     "payrail.set_mode": OPERATOR,
     "payrail.remove_mode": OPERATOR,
     "payrail.set_holiday": OPERATOR,
@@ -160,6 +161,7 @@ FUNCTIONS = {
     "audit.current_definitions": AUDITOR,
     # inside
     "payrail.actor": NOBODY,
+    "payrail.acting": NOBODY,
     "payrail.raise_effect": NOBODY,
     "merchant.is_iban": NOBODY,
     "payrail.decide_approval": NOBODY,

@@ -35,7 +35,7 @@ PASSWORD = "correct horse battery"
 DIGEST = passwords.digest(PASSWORD)
 PAGES = (
     *("/ops", "/ops/merchants", "/ops/payouts", "/ops/cases", "/ops/rails", "/ops/reports"),
-    *("/ops/webhooks", "/ops/audit", "/ops/actions"),
+    *("/ops/modes", "/ops/modes/new", "/ops/webhooks", "/ops/audit", "/ops/actions"),
 )
 REFUSED = "The name or the password is wrong, or there were too many tries."
 

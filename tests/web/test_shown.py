@@ -34,6 +34,18 @@ def test_a_period_is_read_as_it_is_written(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("days", "text"),
+    [
+        ([1, 2, 3, 4, 5], "Mon\N{EN DASH}Fri"),
+        ([7, 1], "Mon, Sun"),
+        ([1, 2, 4, 5, 6], "Mon, Tue, Thu\N{EN DASH}Sat"),
+    ],
+)
+def test_days_in_a_row_are_written_as_such(days: list[int], text: str) -> None:
+    assert shown.days(days) == text
+
+
+@pytest.mark.parametrize(
     ("good", "of", "text"),
     [
         (0, 0, "-"),
