@@ -27,7 +27,7 @@ _CODES: Final = {
     4: "CLF UYW",
 }
 EXPONENTS: Final = {code: digits for digits, codes in _CODES.items() for code in codes.split()}
-_MOST: Final = 10**15  # as ledger.amount has it
+MOST: Final = 10**15  # as ledger.amount has it
 _SYMBOLS: Final = {"INR": "₹"}
 
 
@@ -59,7 +59,7 @@ def read(text: str, currency: str) -> int | None:
     if found is None:
         return None
     amount = int(found[1].replace(",", "") + (found[2] or "").ljust(digits, "0"))
-    return amount if 1 <= amount <= _MOST else None
+    return amount if 1 <= amount <= MOST else None
 
 
 @cache

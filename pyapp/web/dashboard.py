@@ -430,6 +430,7 @@ async def create_payout(visit: Visit) -> Response:
         scheduled_at=scheduled_at,
         queue_if_low_balance=bool(form["queue_if_low_balance"]),
         narration=form["narration"] or None,
+        mode=form["mode"] or None,
     )
     try:
         reply = await doors.create_payout(
@@ -452,7 +453,7 @@ async def create_payout(visit: Visit) -> Response:
 
 _FIELDS: Final = (
     *("amount", "currency", "bank_account_id", "reference", "idempotency_key"),
-    *("narration", "scheduled_at", "queue_if_low_balance"),
+    *("narration", "scheduled_at", "queue_if_low_balance", "mode"),
 )
 _REFUSALS: Final = {
     "insufficient_funds": "There is not enough money available for {amount}.",
@@ -464,6 +465,7 @@ _REFUSALS: Final = {
     "reference_invalid": "Use at most 255 printable characters, or leave it empty.",
     "narration_invalid": "Use at most 30 letters, digits and spaces, or leave it empty.",
     "scheduled_at_invalid": "Enter a time in the future, at most 366 days from now.",
+    "mode_unavailable": "No mode that was chosen can pay {amount} to this bank account.",
     "limit_exceeded": "With {amount} a limit of yours would be passed.",
 }
 
@@ -486,8 +488,36 @@ async def _payout_form(
     usable = [one async for one in _bank_accounts(visit) if not one["archived_at"]]
     given = dict.fromkeys(_FIELDS, "") | dict(form)
     return visit.page(
-        "new-payout.html", status, now=now, form=given, errors=errors, accounts=usable
+        "new-payout.html",
+        status,
+        now=now,
+        form=given,
+        errors=errors,
+        accounts=usable,
+        modes=await _modes(visit, {one["currency"] for one in now.balances}, usable),
     )
+
+
+async def _modes(visit: Visit, currencies: set[str], accounts: list[Any]) -> list[dict[str, Any]]:
+    """Return the modes that can pay any of the accounts."""
+    used = {(account["rail"], account["kind"]) for account in accounts}
+    opened = {
+        (one.rail, one.mode, one.currency)
+        for one in await doors.mode_hours(visit.db)
+        if one.is_open
+    }
+    found = []
+    for mode in await doors.pay_modes(visit.db):
+        pays = {(mode.rail, kind) for kind in mode.accounts}
+        if pays & used and mode.currency in currencies:
+            words = [
+                mode.mode,
+                shown.bounds(mode.amount_min, mode.amount_max, mode.currency),
+                "" if (mode.rail, mode.mode, mode.currency) in opened else "closed now",
+            ]
+            label = " · ".join(word for word in words if word)
+            found.append({"mode": mode, "label": label})
+    return found
 
 
 async def _bank_accounts(visit: Visit) -> AsyncIterator[Any]:

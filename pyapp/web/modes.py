@@ -141,7 +141,7 @@ def _read(form: Mapping[str, str]) -> tuple[dict[str, str], doors.PayMode]:
     """Return what can not be read of a form, and the mode; whether it is one, the door says."""
     currency = form["currency"] if form["currency"] in money.EXPONENTS else "INR"
     least = money.read(form["amount_min"] or money.plain(1, currency), currency)
-    most = money.read(form["amount_max"] or money.plain(10**15, currency), currency)
+    most = money.read(form["amount_max"] or money.plain(money.MOST, currency), currency)
     opens, closes = (_time(form[name]) for name in ("opens", "closes"))
     days = [day for day in _DAYS if form[f"day-{day}"]]
     rank = int(form["rank"]) if form["rank"].isascii() and form["rank"].isdigit() else -1

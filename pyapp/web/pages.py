@@ -44,6 +44,7 @@ def current(address: str, path: str) -> str:
 TEMPLATES.globals |= {
     "current": current,
     "EXPONENTS": money.EXPONENTS,
+    "MOST": money.MOST,
     "STATUSES": shown.STATUSES,
     "BATCHES": shown.BATCHES,
     "MODES": shown.MODES,

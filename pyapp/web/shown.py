@@ -9,6 +9,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from pyapp import money
+
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
 STATUSES: Final = {
     "awaiting_approval": "Awaiting approval",
@@ -103,6 +105,13 @@ ACTIONS: Final = {
     "resolution_confirmed": "Resolution confirmed",
     "resolution_rejected": "Resolution rejected",
 }
+
+
+def bounds(least: int, most: int, currency: str) -> str:
+    """Write between which sums something is; nothing if they say nothing."""
+    low = f"from {money.written(least, currency)}" if least > 1 else ""
+    high = f"up to {money.written(most, currency)}" if most < money.MOST else ""
+    return f"{low} {high}".strip()
 
 
 def clock(at: time) -> str:

@@ -89,10 +89,19 @@ BEGIN
     END IF;
 
     -- what is too late is no answer for ever: the same key may ask for another time
+    IF NOT (p_request.scheduled_at > p_now AND p_request.scheduled_at <= p_now + INTERVAL '366 days') THEN
+        RETURN ROW(422, payrail.problem('scheduled_at_invalid'), FALSE)::payrail.answer;
+    END IF;
+
+    -- by the hours of when it is to be paid
+    IF v_has_account THEN
+        SELECT c.mode, c.reason, c.opens_at INTO v_mode, v_mode_reason, v_opens_at
+        FROM rail.choose_mode(
+            v_rail, v_kind, p_request.currency, p_request.amount, nullif(p_request.mode, 'auto'), coalesce(p_request.scheduled_at, p_now)
+        ) c;
+    END IF;
+
     IF p_request.scheduled_at IS NOT NULL THEN
-        IF NOT (p_request.scheduled_at > p_now AND p_request.scheduled_at <= p_now + INTERVAL '366 days') THEN
-            RETURN ROW(422, payrail.problem('scheduled_at_invalid'), FALSE)::payrail.answer;
-        END IF;
         v_next_status := 'scheduled';
     ELSIF v_available < p_request.amount OR (
         p_request.queue_if_low_balance AND payout.has_queue(p_merchant_id, p_request.currency)
@@ -122,11 +131,6 @@ BEGIN
             WHEN 'queued' THEN coalesce(v_rules.queue_expires_after, INTERVAL '30 days')
             ELSE v_rules.approval_expires_after
         END;
-    END IF;
-
-    IF v_has_account THEN
-        SELECT c.mode, c.reason, c.opens_at INTO v_mode, v_mode_reason, v_opens_at
-        FROM rail.choose_mode(v_rail, v_kind, p_request.currency, p_request.amount, nullif(p_request.mode, 'auto'), p_now) c;
     END IF;
 
     IF p_request.retry_of IS NOT NULL THEN
@@ -159,7 +163,7 @@ BEGIN
             p_request.reference, p_request.metadata, coalesce(v_expires_at, p_request.scheduled_at, v_opens_at), payrail.actor(p_actor),
             p_request.scheduled_at, v_expires_at, v_approvals, coalesce(p_request.queue_if_low_balance, FALSE),
             p_request.narration, p_request.retry_of, coalesce(p_owner, payrail.actor(p_actor)),
-            v_mode, v_mode_reason, CASE WHEN v_opens_at > p_now THEN v_opens_at END
+            v_mode, v_mode_reason, CASE WHEN v_opens_at > coalesce(p_request.scheduled_at, p_now) THEN v_opens_at END
         ) RETURNING * INTO v_payout;
         IF v_has_rules THEN
             PERFORM payout.count_usage(p_merchant_id, v_rules, v_payout.bank_account_id, v_payout.amount, v_payout.held_at);

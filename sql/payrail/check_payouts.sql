@@ -42,7 +42,9 @@ BEGIN
                     WHEN
                         NOT EXISTS (
                             SELECT
-                            FROM rail.choose_mode(a.rail, a.kind, r.currency, r.amount, nullif(r.mode, 'auto'), v_now)
+                            FROM rail.choose_mode(
+                                a.rail, a.kind, r.currency, r.amount, nullif(r.mode, 'auto'), coalesce(r.scheduled_at, v_now)
+                            )
                         )
                         THEN 'mode_unavailable'
                     WHEN r.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, r.retry_of) IS NOT NULL THEN 'retry_of_invalid'

@@ -79,6 +79,31 @@ def test_two_tabs_can_not_spend_the_same_money(window: Window, desk: Desk) -> No
     assert desk.balance() == (0, OPENING)
 
 
+def test_only_modes_are_offered_that_can_pay_the_chosen_account(window: Window, desk: Desk) -> None:
+    desk.call(
+        *("payrail_operator", "add_bank_account"),
+        bank_account_id="upi",
+        holder_name="Asha Rao",
+        vpa="asha@bank",
+    )
+    page = window.signed_in("/payouts/new")
+    modes = page.locator("#mode option:enabled")
+    page.get_by_label("Bank account").select_option("demo-bank-account")
+    expect(modes).to_contain_text(["Automatic", "IMPS", "RTGS", "NEFT"])
+    page.get_by_label("Mode").select_option("NEFT")
+    page.get_by_label("Bank account").select_option("upi")
+    expect(modes).to_contain_text(["Automatic", "UPI"])
+    expect(page.get_by_label("Mode")).to_have_value("")
+    page.get_by_label("Mode").select_option("UPI")
+    fill(page, "60")
+    page.get_by_label("Narration").fill("Invoice 17")
+    page.get_by_role("button", name="Request payout").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("₹60.00 Pending")
+    expect(page.get_by_text("asked for")).to_be_visible()
+    (payout,) = desk.table("payouts")
+    assert (payout["mode"], payout["narration"]) == ("UPI", "Invoice 17")
+
+
 def test_a_pending_payout_is_cancelled(window: Window, desk: Desk) -> None:
     payout_id = desk.payout()
     page = window.signed_in(f"/payouts/{payout_id}")
@@ -131,6 +156,8 @@ def test_all_of_it_with_the_keyboard(window: Window, desk: Desk) -> None:
     page.keyboard.type("12.50")
     page.keyboard.press("Tab")
     assert focused(page, "e.id") == "bank_account_id"
+    page.keyboard.press("Tab")
+    assert focused(page, "e.id") == "mode"
     page.keyboard.press("Tab")
     page.keyboard.type("typed")
     tab_to(page, lambda: focused(page) == "Request payout")

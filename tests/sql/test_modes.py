@@ -242,6 +242,18 @@ def test_a_mode_that_never_opens_holds_nothing_up(own: Desk) -> None:
     assert own.create("m", bank_account_id="own").json["status_details"] is None
 
 
+def test_a_scheduled_payout_goes_by_the_mode_that_is_open_at_its_time(own: Desk) -> None:
+    """Chosen when it is created, and for good: what somebody has approved is what is sent."""
+    set_mode(own, "FAST", rank=1, days=closed_today())
+    set_mode(own, "SLOW", rank=2)
+    day = datetime.now(UTC).replace(hour=12, minute=0) + timedelta(days=3)
+    assert own.create("now", bank_account_id="own").json["mode"] == "SLOW"
+    for scheduled_at, mode in ((day, "FAST"), (day - timedelta(days=1), "SLOW")):
+        answer = own.create(mode, bank_account_id="own", scheduled_at=scheduled_at)
+        assert (answer.json["mode"], answer.json["status_details"]) == (mode, None)
+        assert answer.json["mode_reason"].endswith("that is open and takes this amount")
+
+
 OPENS_AT = (
     "SELECT rail.opens_at(ROW('r', 'M', 'INR', '{vpa}', 1, 1, 1, %s::time, %s::time,"
     " %s::smallint[], %s, %s)::rail.modes, %s) AS at"

@@ -264,6 +264,19 @@ def test_a_form_of_our_own_page_is_taken(visitor: Visitor) -> None:
     assert re.fullmatch(r"/payouts/[0-9a-f-]{36}", page.location)
 
 
+def test_the_form_offers_the_modes_that_can_pay_and_takes_one(visitor: Visitor) -> None:
+    page = visitor.get("/payouts/new")
+    assert page.values("value", "option")[:1] == ["demo-bank-account"]
+    assert "Automatic IMPS · up to ₹5,00,000.00 RTGS · from ₹2,00,000.00 NEFT " in page.text
+    assert "UPI" not in page.text  # there is no such account
+    form = payout_form(visitor, mode="NEFT", narration="Invoice 17")
+    page = visitor.get(visitor.post("/payouts/new", form).location)
+    assert "Mode NEFT asked for" in page.text
+    assert "Narration Invoice 17" in page.text
+    (payout,) = payouts(visitor.client)
+    assert (payout["mode"], payout["narration"]) == ("NEFT", "Invoice 17")
+
+
 def test_the_form_makes_the_payout_that_it_asks_for(visitor: Visitor) -> None:
     form = payout_form(visitor, " ₹1,250.50 ", reference=" invoice 17 ")
     location = visitor.post("/payouts/new", form).location
@@ -352,7 +365,15 @@ def test_a_bad_amount_is_refused_next_to_its_field(visitor: Visitor, amount: str
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("reference", "x" * 256), ("reference", "a\x07b"), ("bank_account_id", "nope")],
+    [
+        ("reference", "x" * 256),
+        ("reference", "a\x07b"),
+        ("narration", "a-b"),
+        ("mode", "UPI"),
+        ("mode", "RTGS"),
+        ("scheduled_at", "2020-01-01T00:00"),
+        ("bank_account_id", "nope"),
+    ],
 )
 def test_other_faults_are_refused_next_to_their_field(
     visitor: Visitor, field: str, value: str

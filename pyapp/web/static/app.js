@@ -179,6 +179,21 @@ document.addEventListener("submit", (event) => {
   }
 });
 
+// Of the modes only those are offered that can pay the account, in the currency, that are chosen.
+const mode = document.querySelector("select#mode:has([data-pays])");
+function offerModes() {
+  const { currency, bank_account_id: account } = mode.form.elements;
+  const kind = account.selectedOptions[0].dataset.kind;
+  for (const option of mode.querySelectorAll("[data-pays]")) {
+    option.hidden = option.disabled = option.dataset.currency !== currency.value || !option.dataset.pays.split(" ").includes(kind);
+  }
+  if (mode.selectedOptions[0]?.disabled) mode.selectedIndex = 0;
+}
+if (mode) {
+  mode.form.addEventListener("change", offerModes);
+  offerModes();
+}
+
 // a page that comes back from the browser's cache is out of date
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
