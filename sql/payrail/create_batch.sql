@@ -1,6 +1,6 @@
 -- Promises: a batch with one line per request, in order, waits for the worker; nothing is paid yet. A line without an idempotency key
 -- gets one made of the batch's id and its number. The first answer to the batch's own key is stored and given again word for word.
--- What is not well formed is refused with all of it, so that nothing of a wrong file is paid.
+-- What is not well formed, or in a currency that is none, is refused with all of it, so that nothing of a wrong file is paid.
 -- Lock: the merchant's.
 -- Raises: PR111 an argument out of bounds, PR121 a line is not valid, PR401, PR901, PR902.
 CREATE OR REPLACE FUNCTION payrail.create_batch(
@@ -68,8 +68,11 @@ BEGIN
                 payout.request_problem(
                     coalesce(r.idempotency_key, 'made-below'), r.amount, r.bank_account_id, r.reference, r.metadata, r.narration
                 ),
-                -- a second line with a key would be no second payout
-                CASE WHEN r.idempotency_key IS NOT NULL AND r.times > 1 THEN 'idempotency_key_reused' END
+                CASE
+                    WHEN c.currency IS NULL THEN 'currency_unknown'
+                    -- a second line with a key would be no second payout
+                    WHEN r.idempotency_key IS NOT NULL AND r.times > 1 THEN 'idempotency_key_reused'
+                END
             ) AS problem
         FROM (
             SELECT
@@ -78,6 +81,7 @@ BEGIN
                 row_number() OVER (PARTITION BY u.idempotency_key ORDER BY u.ordinality) AS times
             FROM unnest(p_requests) WITH ORDINALITY u
         ) r
+        LEFT JOIN ledger.currencies c ON r.currency = c.currency
     ) f
     WHERE f.problem IS NOT NULL
     ORDER BY f.line

@@ -153,6 +153,8 @@ def test_an_upload_needs_a_key(desk: Desk, key: Any) -> None:
         (ask(0), "amount_invalid"),
         (ask(10**15 + 1), "amount_invalid"),
         (ask(100, "two words"), "idempotency_key_invalid"),
+        ((None, 1, "XXX", ACCOUNT, None, None), "currency_unknown"),
+        ((None, 1, None, ACCOUNT, None, None), "currency_unknown"),
         ((None, 1, "INR", None, None, None), "bank_account_invalid"),
         ((None, 1, "INR", ACCOUNT, "", None), "reference_invalid"),
         ((None, 1, "INR", ACCOUNT, None, {"k": 1}), "metadata_invalid"),
@@ -295,7 +297,7 @@ LINES = st.lists(
     st.tuples(
         st.sampled_from(KEYS),
         st.sampled_from([1, 500, 4000, 6000]),
-        st.sampled_from(["INR", "INR", "INR", "XXX"]),
+        st.sampled_from(["INR", "INR", "INR", "USD"]),
         st.sampled_from([ACCOUNT, ACCOUNT, ACCOUNT, "nowhere"]),
         st.none(),
         st.none(),

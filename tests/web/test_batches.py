@@ -107,6 +107,15 @@ def test_lines_are_listed_page_by_page(client: Client) -> None:
     assert seen == [1, 2, 3, 4, 5]
 
 
+def test_a_currency_that_is_none_keeps_the_batch_out(client: Client) -> None:
+    """Nobody knows how its amounts are written."""
+    unknown = {"amount": 1, "currency": "XXX", "bank_account_id": ACCOUNT}
+    answer = upload(client, LINE, unknown)
+    assert (answer.status, answer.code) == (422, "batch_line_invalid")
+    checked = client.post("/batches/check/", {"payouts": [LINE, unknown]}).json
+    assert [(e["line"], e["code"]) for e in checked["errors"]] == [(2, "currency_unknown")]
+
+
 def test_what_is_wrong_is_told_line_by_line(client: Client) -> None:
     answer = upload(
         client,
