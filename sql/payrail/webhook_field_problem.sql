@@ -12,6 +12,8 @@ BEGIN
                 length(p_url) <= 2048
                 AND p_url ~ '^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?$'
                 AND p_url !~ '[#\\]'
+                AND (p_url !~ '^https?://\[' OR pg_input_is_valid(substring(p_url FROM '\[([^]]*:[^]]*)\]'), 'inet'))
+                AND coalesce(substring(p_url FROM '^https?://(?:\[[^]]*\]|[^/?:]*):([0-9]{1,5})')::integer, 1) BETWEEN 1 AND 65535
                 AND (p_url ~ '^https:' OR EXISTS (SELECT FROM payrail.instance i WHERE i.environment = 'demo'))
             ) IS NOT TRUE THEN 'url'
         WHEN

@@ -98,6 +98,11 @@ def test_there_are_at_most_sixteen(client: Client) -> None:
         ("url", "https://shop.example\\@evil.example/"),
         ("url", "https://Shop.example/"),
         ("url", "https://shop.example:443x/"),
+        ("url", "https://shop.example:65536/"),
+        ("url", "https://[::1]:0/"),
+        ("url", "https://[0]/"),
+        ("url", "https://[127.0.0.1]/"),
+        ("url", "https://[1:2]/"),
         ("url", "https:///hook"),
         ("url", "//shop.example/"),
         ("url", "https://shop.example/\n"),
@@ -122,6 +127,14 @@ def test_what_an_endpoint_can_not_be(client: Client, field: str, value: object) 
     endpoint = made(client)
     changed = client.post(f"/webhook_endpoints/{endpoint['id']}/", {field: value})
     assert (changed.status, changed.code) == (422, "webhook_endpoint_invalid"), changed.body
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://shop.example:65535/?a[0]=:0", "https://[2606:4700::1111]:8443", "https://a?b:99999"],
+)
+def test_what_an_endpoint_can_be(client: Client, address: str) -> None:
+    assert made(client, url=address)["url"] == address
 
 
 def test_what_is_live_is_told_by_https(client: Client, owner: Connection) -> None:
