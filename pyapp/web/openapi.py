@@ -89,7 +89,10 @@ _IDEMPOTENCY_KEY: Final = {
     "required": True,
     "description": "Make one per request, a UUID is best, and keep it for every retry. Bare or as"
     ' a quoted string: abc and "abc" are the same key.',
-    "schema": {"type": "string", "minLength": 1, "maxLength": 257, "pattern": "^[!-~]+$"},
+    "schema": {
+        "type": "string",
+        "pattern": r'^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$',
+    },
     "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
 }
 _ONE_AMOUNT: Final = [
