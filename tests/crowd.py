@@ -18,18 +18,19 @@ from tests.desk import OPENING, Desk, violations
 # `ROUNDS=500 pytest tests/concurrency` is the long run
 ROUNDS: Final = int(os.environ.get("ROUNDS", "8"))
 SIZE: Final = 32
+MOST: Final = 64  # who fit in one race
 
 Connection = psycopg.Connection[DictRow]
 Result = TypeVar("Result")
 
 
 class Crowd:
-    """Threads with a connection each, as many as SIZE."""
+    """Threads with a connection each, as many as MOST."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._open = ExitStack()
-        self._threads = self._open.enter_context(ThreadPoolExecutor(SIZE))
+        self._threads = self._open.enter_context(ThreadPoolExecutor(MOST))
         self._connections: dict[str, list[Connection]] = {}
 
     def __enter__(self) -> Self:

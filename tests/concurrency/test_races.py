@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import DictRow
 
-from tests.crowd import ROUNDS, SIZE, Connection, Crowd
+from tests.crowd import MOST, ROUNDS, SIZE, Connection, Crowd
 from tests.desk import ACCOUNT, OPENING, Answer, Desk, ask
 from tests.sql.test_rails import CLOCK
 
@@ -211,13 +211,8 @@ def test_a_key_that_many_roll_is_rolled_once(crowd: Crowd) -> None:
 def test_a_daily_limit_is_used_up_exactly(crowd: Crowd) -> None:
     for desk in crowd.desks(10 * OPENING):
         desk.rule(daily_limit=1000)
-        calls = [partial(create, desk.merchant_id, f"k{n}", 100) for n in range(64)]
-        answers = [
-            answer
-            for half in (calls[:SIZE], calls[SIZE:])
-            for answer in crowd.all_of(API, half)
-            if isinstance(answer, Answer)
-        ]
+        calls = [partial(create, desk.merchant_id, f"k{n}", 100) for n in range(MOST)]
+        answers = [a for a in crowd.all_of(API, calls) if isinstance(a, Answer)]
         assert Counter(answer.status for answer in answers) == {201: 10, 422: 54}
         assert desk.balance() == (10 * OPENING - 1000, 1000)
         assert desk.violations() == {}
@@ -271,6 +266,43 @@ def test_money_that_comes_and_payouts_that_queue_find_each_other(crowd: Crowd) -
         crowd.race(*[(API, call) for call in queueing], *[(OPERATOR, call) for call in arrivals])
         assert {row["status"] for row in desk.table("payouts")} == {"pending"}
         assert desk.balance() == (0, 100 * (SIZE // 2))
+        assert desk.violations() == {}
+
+
+def test_nobody_jumps_the_queue(crowd: Crowd) -> None:
+    """Money comes, who waits first goes, a worker looks, and another one comes to wait."""
+    dice = random.Random(3)
+    for desk in crowd.desks(0):
+        first, second = (
+            desk.create(key, amount, queue_if_low_balance=True).payout_id
+            for key, amount in (("first", 500), ("second", 100))
+        )
+        money = dice.choice([99, 100, 199, 200, 499, 500, 599, 600, 699, 700])
+        results = crowd.race(
+            (
+                OPERATOR,
+                run(
+                    "SELECT * FROM payrail.credit_merchant(%s, %s, 'INR', 'r')",
+                    desk.merchant_id,
+                    money,
+                ),
+            ),
+            (API, run("SELECT * FROM payrail.cancel_payout(%s, %s)", desk.merchant_id, first)),
+            (API, partial(create, desk.merchant_id, "third", 100, queue_if_low_balance=True)),
+            (WORKER, run("SELECT payrail.advance_payouts(%s)", desk.merchant_id)),
+        )
+        assert states(results) == {"ok": 4}
+        (third,) = (result.payout_id for result in results if isinstance(result, Answer))
+        assert desk.see(first)["status"] == "cancelled"
+        pending = [one for one in (second, third) if desk.see(one)["status"] == "pending"]
+        assert pending == [second, third][: money // 100]
+        held = {
+            row["seq"]: row["payout_id"]
+            for row in desk.table("ledger_entries")
+            if row["kind"] == "hold"
+        }
+        assert [held[seq] for seq in sorted(held) if held[seq] != first] == pending
+        assert desk.balance() == (money - 100 * len(pending), 100 * len(pending))
         assert desk.violations() == {}
 
 
