@@ -13,11 +13,11 @@ from msgspec import Meta, Struct
 BATCH: Final = 1000  # instructions or references of one call
 
 State: TypeAlias = Literal["pending", "paid", "refused", "returned"]
-RailRef = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Code = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,35}$")]
-AccountNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{4,35}$")]
-Vpa = Annotated[str, Meta(pattern="^[a-z0-9._-]+@[a-z0-9.-]+$", max_length=100)]
-Iban = Annotated[str, Meta(pattern="^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$")]
+RailRef = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+Code = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,35}\Z")]
+AccountNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{4,35}\Z")]
+Vpa = Annotated[str, Meta(pattern=r"^[a-z0-9._-]+@[a-z0-9.-]+\Z", max_length=100)]
+Iban = Annotated[str, Meta(pattern=r"^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z")]
 Name = Literal[
     "accept",
     "refuse",
@@ -47,9 +47,9 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     rail_ref: RailRef
     amount: Annotated[int, Meta(ge=1, le=10**15)]
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
     account_number: AccountNumber | None = None
-    ifsc: Annotated[str, Meta(pattern="^[A-Z]{4}0[A-Z0-9]{6}$")] | None = None
+    ifsc: Annotated[str, Meta(pattern=r"^[A-Z]{4}0[A-Z0-9]{6}\Z")] | None = None
     vpa: Vpa | None = None
     iban: Iban | None = None
     holder_name: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -85,7 +85,7 @@ class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     behaviour: Name
     rail_ref: RailRef | None = None
-    account_number: Annotated[str, Meta(pattern="^[A-Za-z0-9._@-]{3,100}$")] | None = None
+    account_number: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._@-]{3,100}\Z")] | None = None
     code: Code | None = None
     seconds: Annotated[float, Meta(ge=0, le=3600)] | None = None
     times: Annotated[int, Meta(ge=0, le=1000)] | None = None

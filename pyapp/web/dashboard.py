@@ -174,7 +174,7 @@ async def overview(visit: Visit) -> Response:
     )
 
 
-_Day = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")]
+_Day = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?\Z")]
 
 
 class _Search(Page, frozen=True, kw_only=True):

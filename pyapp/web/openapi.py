@@ -531,8 +531,14 @@ def _content(media: str, kind: Any, schemas: dict[str, Any]) -> dict[str, Any]: 
 
 def _schema(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
     (schema,), found = msgspec.json.schema_components([kind], ref_template=_REF)
-    schemas.update(found)
-    return schema
+    schemas.update(_in_ecma(found))
+    return _in_ecma(schema)
+
+
+def _in_ecma(schema: dict[str, Any]) -> dict[str, Any]:
+    r"""Write patterns as JSON Schema has them: their $ is Python's \Z, and not before a newline."""
+    written = msgspec.json.encode(schema).replace(rb'\\Z"', b'$"')
+    return msgspec.json.decode(written, type=dict[str, Any])
 
 
 def _given(kind: Any) -> Any:  # noqa: ANN401

@@ -54,6 +54,17 @@ def test_requests_are_closed_and_carry_their_bounds() -> None:
     assert len(schema["oneOf"]) == 2
 
 
+def test_no_pattern_lets_a_newline_follow() -> None:
+    kinds = [
+        kind
+        for route in ROUTES
+        for kind in (route.query, *(route.content.values() or [route.body]))
+    ]
+    schemas = msgspec.json.encode(msgspec.json.schema_components(kinds)[1]).decode()
+    assert {text[-3:] for text in re.findall(r'"pattern":"(.*?)"[,}]', schemas)} == {r"\\Z"}
+    assert r"\\Z" not in msgspec.json.encode(DOCUMENT).decode()
+
+
 def test_the_codes_of_a_route_exist() -> None:
     for route in ROUTES:
         assert {*route.errors, *route.rejections} <= set(CATALOG)

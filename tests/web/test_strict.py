@@ -127,7 +127,11 @@ def test_no_body(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["[]", '{"why":"x"}', '{"reason":1}', '{"reason":""}', '{"reason":"x\\u001b"}', "{"]
+    "body",
+    [
+        *("[]", '{"why":"x"}', '{"reason":1}', '{"reason":""}', "{"),
+        *('{"reason":"x\\u001b"}', '{"reason":"x\\n"}'),
+    ],
 )
 def test_bad_cancellations(client: Client, body: str) -> None:
     answer = client.post("/payouts/019a2f4e-0000-7000-8000-000000000000/cancel/", body)
