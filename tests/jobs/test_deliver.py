@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -404,12 +405,12 @@ def test_a_worker_whose_lease_is_over_changes_nothing(desk: Desk) -> None:
 
 
 KILLED = """
-import os
+import os, signal
 from datetime import timedelta
 from pyapp import doors, settings
 from pyapp.jobs import app, deliver
 async def die(*_, **__):
-    os._exit(137)
+    os.kill(os.getpid(), signal.SIGKILL)
 doors.record_deliveries = die
 deliver.LEASE = timedelta(seconds=1)
 app.run(settings.load())
@@ -425,7 +426,7 @@ def test_a_worker_killed_between_send_and_mark_sends_again_with_the_same_id(
         endpoint_id = endpoint(desk, receiver.url, "payout.created")  # not what a bank adds
         desk.payout()
         with working(env, tmp_path / "log", "-c", KILLED) as victim:
-            assert victim.wait(60) == 137
+            assert victim.wait(60) == -signal.SIGKILL
         assert len(receiver.got) == 1
         assert attempts(desk) == []
         with working(env, tmp_path / "log"):

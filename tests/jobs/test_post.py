@@ -200,6 +200,25 @@ def test_an_endless_body_is_not_read() -> None:
     assert len(sent) < most / 10
 
 
+def test_an_endless_head_is_not_read() -> None:
+    sent: list[int] = []
+
+    async def pour(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(10_000):
+            writer.write(b"X-More: " + b"x" * 2**20 + b"\r\n")
+            await writer.drain()
+            sent.append(number)
+
+    async def knock(send: Post) -> None:
+        async with receiving(pour) as receiver:
+            with pytest.raises(httpcore.RemoteProtocolError):
+                await send(receiver.url, {}, b"x")
+
+    sending(knock)
+    assert len(sent) < 100
+
+
 def test_nothing_is_unpacked() -> None:
     bomb = gzip.compress(b"0" * 10**7)
 
