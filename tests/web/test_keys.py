@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import threading
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -174,6 +178,35 @@ def test_a_key_is_revoked_at_once(keeper: Client) -> None:
     assert keeper("POST", f"/api_keys/{key['id']}/revoke/").body == answer.body
 
 
+def test_whoever_keeps_asking_is_let_in_while_a_key_rolls_and_not_once_it_is_revoked(
+    keeper: Client,
+) -> None:
+    old = made(keeper)
+    over = threading.Event()
+
+    def ask(_: int) -> list[tuple[float, int, float]]:
+        one, found = using(keeper, old["secret"]), []
+        while not over.is_set():
+            begun = time.monotonic()
+            found.append((begun, one.get("/me/").status, time.monotonic()))
+        one.close()
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, number) for number in range(4)]
+        new = keeper.post(f"/api_keys/{old['id']}/roll/", {"overlap_seconds": 60}).json
+        assert status(keeper, new["secret"]) == 200
+        revoking = time.monotonic()
+        assert keeper("POST", f"/api_keys/{old['id']}/revoke/").status == 200
+        revoked = time.monotonic()
+        assert [status(keeper, old["secret"]) for _ in range(4)] == [401] * 4
+        over.set()
+        found = [answer for one in asked for answer in one.result()]
+    assert {code for _, code, end in found if end < revoking} <= {200}
+    assert {code for begun, code, _ in found if begun > revoked} <= {401}
+    assert status(keeper, new["secret"]) == 200
+
+
 def test_any_key_of_the_merchant_is_revoked_by_one_that_manages_keys(
     keeper: Client, new_client: NewClient
 ) -> None:
@@ -267,6 +300,40 @@ def test_whoever_asks_too_often_is_told_when_to_come_again(new_client: NewClient
     assert (refused.code, refused.headers["retry-after"]) == ("rate_limited", "1")
     assert refused.headers["ratelimit"] == '"reads";r=0;t=1'
     assert client.payout()["status"] == "pending"  # writes are counted apart
+
+
+def test_a_burst_from_many_threads_gets_no_more_than_its_limit(new_client: NewClient) -> None:
+    """Also with a key that the server has not seen yet, whose limit nobody knows at first."""
+    quota, threads = 5, 64
+    client = new_client(writes_per_second=quota)
+    together = threading.Barrier(threads)
+
+    def create(_: int) -> tuple[float, Answer, float]:
+        one = using(client, str(client.key))
+        one.get("//healthz")  # it is connected
+        together.wait()
+        begun = time.monotonic()
+        answer = one.create({"amount_paise": 1, "bank_account_id": "demo-bank-account"})
+        one.close()
+        return begun, answer, time.monotonic()
+
+    with ThreadPoolExecutor(threads) as pool:
+        done = [*pool.map(create, range(threads))]
+    took = max(end for _, _, end in done) - min(begun for begun, _, _ in done)
+    made = [answer for _, answer, _ in done if answer.status == 201]
+    refused = [answer for _, answer, _ in done if answer.status != 201]
+    assert quota <= len(made) <= quota * (1 + took)  # a second's worth, and what came in meanwhile
+    for answer in made:
+        left = re.fullmatch(r'"writes";r=(\d+);t=1', answer.headers["ratelimit"])
+        assert left
+        assert int(left[1]) < quota
+    for answer in refused:
+        assert (answer.status, answer.code) == (429, "rate_limited")
+        assert answer.headers["ratelimit"] == '"writes";r=0;t=1'
+        assert int(answer.headers["retry-after"]) >= 1
+    for _, answer, _ in done:
+        assert answer.headers["ratelimit-policy"] == f'"writes";q={quota};w=1'
+    assert len(client.get("/payouts/?limit=100").json["data"]) == len(made)
 
 
 def test_a_payout_that_is_refused_for_its_frequency_leaves_its_key_unused(
