@@ -1325,7 +1325,7 @@ def _payouts(commands: Any) -> None:  # noqa: ANN401
     create.add_argument("--reference")
     create.add_argument("--at", type=_instant, metavar="T", help="when to pay; ISO 8601")
     create.add_argument("--queue", action="store_true", help="wait for money that is not there")
-    create.add_argument("--narration", help="kept with the payout: 30 letters, digits and spaces")
+    create.add_argument("--narration", help="for the beneficiary: 30 letters, digits and spaces")
     create.add_argument("--retry-of", type=_uuid, metavar="PAYOUT", help="that it makes up for")
     create.add_argument("--mode", help="such as IMPS; default: the bank's first that is open")
     create.add_argument("--idempotency-key", metavar="KEY", help="default: a new one")

@@ -132,6 +132,7 @@ class Claim:
     vpa: str | None = field(repr=False)
     iban: str | None = field(repr=False)
     holder_name: str = field(repr=False)
+    narration: str | None
     attempt: int
     send_before: datetime
 
@@ -1510,6 +1511,7 @@ class Order:
     ifsc: str | None
     iban: str | None = field(repr=False)
     holder_name: str = field(repr=False)
+    narration: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS instructions (
     account_number TEXT NOT NULL,
     ifsc TEXT NOT NULL,
     holder_name TEXT NOT NULL,
+    narration TEXT,
     received_at INTEGER NOT NULL,
     submissions INTEGER NOT NULL DEFAULT 1,
     conflicts INTEGER NOT NULL DEFAULT 0,
@@ -75,6 +76,7 @@ _EVERY_TIME: Final = """
 DROP INDEX IF EXISTS paid_once;
 DROP INDEX IF EXISTS returned_once;
 """
+_CONTENT: Final = ("amount", "currency", "account_number", "ifsc", "holder_name", "narration")
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 
 _DECISIONS: Final[Mapping[str, tuple[State, tuple[State, ...]]]] = {  # and from which states
@@ -141,6 +143,9 @@ class Books:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA cache_size = -65536")  # KiB: new references fall anywhere
         self._db.executescript(_SCHEMA + (_ONCE if deduplicates else _EVERY_TIME))
+        columns = self._db.execute("SELECT name FROM pragma_table_info('instructions')")
+        if "narration" not in {name for (name,) in columns}:  # books from before there were any
+            self._db.execute("ALTER TABLE instructions ADD COLUMN narration TEXT")
         self._deduplicates = deduplicates
         self._seed = seed
         self._callbacks = callbacks
@@ -305,6 +310,7 @@ class Books:
                 amount=row["amount"],
                 currency=row["currency"],
                 account_number=row["account_number"],
+                narration=row["narration"],
                 state=last[row["rail_ref"]]["state"],
                 utr=last[row["rail_ref"]]["utr"],
                 code=last[row["rail_ref"]]["code"],
@@ -321,7 +327,8 @@ class Books:
         start = _micros(datetime(day.year, day.month, day.day, tzinfo=UTC))
         with self._transaction() as now:
             rows = self._db.execute(
-                "SELECT s.*, i.amount, i.currency FROM steps s JOIN instructions i USING (rail_ref)"
+                "SELECT s.*, i.amount, i.currency, i.narration"
+                " FROM steps s JOIN instructions i USING (rail_ref)"
                 " WHERE s.state IN ('paid', 'returned') AND s.at >= ? AND s.at < ? AND s.at <= ?"
                 " ORDER BY s.at, s.number",
                 [start, start + 86_400 * _SECOND, now],
@@ -336,6 +343,7 @@ class Books:
                 utr=row["utr"],
                 booked_at=_rfc3339(row["at"]),
                 code=row["code"],
+                narration=row["narration"],
             )
             for row in rows
         ]
@@ -535,8 +543,7 @@ class Books:
     ) -> None:
         self._db.executemany(
             "INSERT INTO instructions (number, rail_ref, received_at, silent, hidden,"
-            " amount, currency, account_number, ifsc, holder_name)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f" {', '.join(_CONTENT)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             instructions,
         )
         self._db.executemany(
@@ -581,13 +588,12 @@ class Books:
 
 
 def _content(order: Order) -> tuple[object, ...]:
-    return order.amount, order.currency, order.account, order.ifsc or "", order.holder_name
+    account, ifsc = order.account, order.ifsc or ""
+    return order.amount, order.currency, account, ifsc, order.holder_name, order.narration
 
 
 def _stored(row: sqlite3.Row) -> tuple[object, ...]:
-    return tuple(
-        row[name] for name in ("amount", "currency", "account_number", "ifsc", "holder_name")
-    )
+    return tuple(row[name] for name in _CONTENT)
 
 
 def _json(values: Iterable[str]) -> str:

@@ -53,6 +53,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     vpa: Vpa | None = None
     iban: Iban | None = None
     holder_name: Annotated[str, Meta(min_length=1, max_length=200)]
+    narration: Annotated[str, Meta(min_length=1, max_length=30)] | None = None
     valid_until: Annotated[datetime, Meta(tz=True)]
 
     def __post_init__(self) -> None:
@@ -147,6 +148,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     utr: str
     booked_at: str
     code: str | None
+    narration: str | None
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -178,6 +180,7 @@ class Known(Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     account_number: str
+    narration: str | None
     state: State
     utr: str | None
     code: str | None

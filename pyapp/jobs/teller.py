@@ -194,4 +194,5 @@ def _instruction(claim: doors.Claim) -> Instruction:
         valid_until=claim.send_before,
         vpa=claim.vpa,
         iban=claim.iban,
+        narration=claim.narration,
     )

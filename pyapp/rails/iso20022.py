@@ -173,6 +173,8 @@ def pain001(
             _agent(_add(one, "CdtrAgt"), order.ifsc)
         _add(_add(one, "Cdtr"), "Nm", _plain(order.holder_name))
         _account(_add(one, "CdtrAcct"), order.iban or order.account_number or "")
+        if order.narration:
+            _add(_add(one, "RmtInf"), "Ustrd", order.narration)
     schema = _schema("pain.001.001.09")
     if not schema.validate(root):
         message = f"not a valid pain.001.001.09: {_fault(schema)}"

@@ -56,7 +56,8 @@ class Capabilities:
 class Instruction:
     """One payment order; `amount` in minor units of the currency.
 
-    It goes to one of: `account_number` and `ifsc`, `vpa` (a UPI address), `iban`.
+    It goes to one of: `account_number` and `ifsc`, `vpa` (a UPI address), `iban`. `narration` is
+    what its holder is told of it: 1 to 30 letters, digits and spaces.
     """
 
     rail_ref: str
@@ -68,6 +69,7 @@ class Instruction:
     valid_until: datetime
     vpa: str | None = field(default=None, repr=False)
     iban: str | None = field(default=None, repr=False)
+    narration: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

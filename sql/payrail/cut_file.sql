@@ -15,7 +15,8 @@ RETURNS TABLE (
     account_number text,
     ifsc text,
     iban text,
-    holder_name text
+    holder_name text,
+    narration text
 )
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -137,7 +138,8 @@ BEGIN
         b.account_number,
         b.ifsc,
         b.iban,
-        b.holder_name
+        b.holder_name,
+        p.narration
     FROM rail.payment_files k
     INNER JOIN rail.filed_instructions f ON k.file_id = f.file_id
     INNER JOIN payout.payouts p ON f.merchant_id = p.merchant_id AND f.payout_id = p.payout_id

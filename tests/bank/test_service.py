@@ -383,6 +383,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"iban": "DE00"}, "iban"),
     ({"holder_name": ""}, "holder_name"),
     ({"holder_name": None}, "holder_name"),
+    ({"narration": ""}, "narration"),
+    ({"narration": "x" * 31}, "narration"),
     ({"valid_until": "2099-01-01T00:00:00"}, "valid_until"),
     ({"valid_until": "tomorrow"}, "valid_until"),
     ({"rail_ref": "../../x"}, "rail_ref"),

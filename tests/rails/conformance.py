@@ -46,13 +46,15 @@ class Subject:
 
     `accounts` has an account number for "paid" and "refused", and for "undecided" if the bank can
     be made to give no final answer. `nowhere` opens the adapter where nobody listens; None if it
-    calls nobody. `executions` tells how often the bank has moved money for a reference.
+    calls nobody. `executions` tells how often the bank has moved money for a reference, and
+    `narration` what it was told with it.
     """
 
     opened: Callable[[], AbstractAsyncContextManager[Rail]]
     nowhere: Callable[[], AbstractAsyncContextManager[Rail]] | None
     accounts: Mapping[str, str]
     executions: Callable[[str], int]
+    narration: Callable[[str], str | None]
 
     def order(self, what: str = "paid", **more: Any) -> Instruction:
         """Return an instruction that the bank will do this with."""
@@ -101,6 +103,15 @@ async def it_pays_and_says_the_same_when_asked(subject: Subject) -> None:
         assert 1 <= len(answer.utr) <= 35
         assert said == answer or not isinstance(said, FINAL)
     assert subject.executions(one.rail_ref) == 1
+
+
+async def it_tells_the_bank_the_narration_and_none_where_there_is_none(subject: Subject) -> None:
+    async with subject.opened() as rail:
+        for text in ("Invoice 17", None):
+            one = subject.order("paid", narration=text)
+            await rail.submit([one])
+            await final(rail, one.rail_ref)
+            assert subject.narration(one.rail_ref) == text
 
 
 async def it_refuses_with_a_code(subject: Subject) -> None:
@@ -207,6 +218,7 @@ async def it_says_so_when_nobody_listens(subject: Subject) -> None:
 CHECKS: Final[tuple[Check, ...]] = (
     it_declares_what_can_be_relied_on,
     it_pays_and_says_the_same_when_asked,
+    it_tells_the_bank_the_narration_and_none_where_there_is_none,
     it_refuses_with_a_code,
     it_answers_a_full_batch_under_its_own_references,
     it_never_raises_because_of_one_instruction,

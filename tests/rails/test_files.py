@@ -25,6 +25,7 @@ from uuid import UUID
 import httpx
 import pytest
 from lxml import etree
+from mockbank import messages
 
 from pyapp import doors
 from pyapp.database import open_pool
@@ -199,9 +200,10 @@ def account(desk: Desk, number: str, rail: str = "mybank") -> str:
     return number
 
 
-def claimed(desk: Desk, number: str, key: str, amount: int = 6000) -> Instruction:
+def claimed(desk: Desk, number: str, key: str, amount: int = 6000, **fields: object) -> Instruction:
     """Return the instruction of a payout that a worker has claimed."""
-    payout_id = desk.create(key, amount, bank_account_id=account(desk, number)).payout_id
+    fields["bank_account_id"] = account(desk, number)
+    payout_id = desk.create(key, amount, **fields).payout_id
     (claim,) = [row for row in desk.claim(limit=1000) if row["payout_id"] == payout_id]
     return Instruction(
         rail_ref=claim["rail_ref"],
@@ -211,6 +213,7 @@ def claimed(desk: Desk, number: str, key: str, amount: int = 6000) -> Instructio
         ifsc=claim["ifsc"],
         holder_name=claim["holder_name"],
         valid_until=claim["send_before"],
+        narration=claim["narration"],
     )
 
 
@@ -225,7 +228,9 @@ class Filing(Subject):
 
     def order(self, what: str = "paid", **more: Any) -> Instruction:
         count = len(self.desk.table("payouts"))
-        return replace(claimed(self.desk, self.accounts[what], f"order-{count}", 1), **more)
+        told = {"narration": more.pop("narration", None)}
+        made = claimed(self.desk, self.accounts[what], f"order-{count}", 1, **told)
+        return replace(made, **more)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -243,7 +248,23 @@ def test_conforms(check: Check, database: Database, bank: Counterparty) -> None:
     declare(database, bank.folder)
     with Desk(database) as desk:
         accounts = {"paid": "000405012345", "refused": CLOSED}
-        asyncio.run(check(Filing(daily, None, accounts, bank.executions, desk)))
+
+        def narration(rail_ref: str) -> str | None:
+            (row,) = desk.sql(
+                "payrail_owner",
+                "SELECT content FROM rail.payment_files k"
+                " JOIN rail.filed_instructions f USING (file_id) WHERE f.rail_ref = %s",
+                [rail_ref],
+            )
+            (one,) = [
+                order
+                for batch in messages.read_pain001(row["content"]).batches
+                for order in batch.payments
+                if order.end_to_end_id == rail_ref
+            ]
+            return " ".join(one.remittance) or None
+
+        asyncio.run(check(Filing(daily, None, accounts, bank.executions, narration, desk)))
 
 
 # ------------------------------------------------------------------------------- the whole thing

@@ -78,6 +78,7 @@ orders = st.lists(
             st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=200
         ),
         valid_until=st.just(WHEN),
+        narration=st.none() | st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9 ]{0,29}\Z"),
     ),
     min_size=1,
     max_size=4,
@@ -101,6 +102,14 @@ def test_whatever_the_database_lets_in_can_be_written_and_others_read_it(
     assert [(one.end_to_end_id, one.amount, one.creditor_account) for one in block.payments] == [
         (order.rail_ref, order.amount, order.iban or order.account_number) for order in given_orders
     ]
+
+
+def test_a_narration_is_written_as_unstructured_remittance_information() -> None:
+    told = [replace(ORDERS[0], narration="Invoice 17"), ORDERS[1]]
+    root = etree.fromstring(iso20022.pain001(OURS, WHEN, 131_050, told, PROFILE))
+    first, second = root.iterfind(".//{*}CdtTrfTxInf")
+    assert first.findtext("{*}RmtInf/{*}Ustrd") == "Invoice 17"
+    assert second.find("{*}RmtInf") is None
 
 
 def test_an_iban_is_written_as_one_and_names_its_bank_itself() -> None:

@@ -12,7 +12,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_a_claim_hands_over_what_the_rail_needs(desk: Desk) -> None:
-    payout_id = desk.create("k", 6000).payout_id
+    payout_id = desk.create("k", 6000, narration="Invoice 17").payout_id
     (row,) = desk.claim(lease=MINUTE, actor="host-1")
     seen = desk.see(payout_id)
     assert row == {
@@ -27,6 +27,7 @@ def test_a_claim_hands_over_what_the_rail_needs(desk: Desk) -> None:
         "vpa": None,
         "iban": None,
         "holder_name": "Asha Rao",
+        "narration": "Invoice 17",
         "attempt": 1,
         "send_before": seen["send_before"],
     }
