@@ -309,7 +309,9 @@ def test_faults_drop_calls_before_and_after_they_are_executed() -> None:
 
 def test_what_was_answered_survives_being_killed() -> None:
     with banks.bank() as bank:
-        before = submit(bank, *(order(ending) for ending in ("0001", "0101", "0002")))
+        bank.script("pending", account_number="pending1")
+        orders = (order(), order("0101"), order(account_number="pending1"))
+        before = submit(bank, *orders)
         truth = bank.instructions()
         bank.kill()
         with pytest.raises(httpx.ConnectError):
