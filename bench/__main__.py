@@ -1,7 +1,8 @@
 """Measure PayRail against PostgreSQL's own benchmark, on one server, in one run, fsync on.
 
-`make bench` prints a table; `make bench ARGS="--json"` prints JSON; `--quick` takes 20 seconds and
-proves nothing. Every figure that depends on the machine is given as a ratio to `pgbench -N`.
+`make bench` prints a table; `make bench ARGS="--json"` prints JSON; `--lists` is the last part of
+it; `--quick` takes a minute and proves nothing. Every figure that depends on the machine is given
+as a ratio to `pgbench -N`, but for what is owed in seconds.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -25,7 +25,7 @@ from uuid import uuid4
 import psycopg
 from tabulate import tabulate
 
-from bench import pages, settling
+from bench import lists, pages, settling
 from pyapp.embedded import Server
 from pyapp.migrate import migrate
 from pyapp.settings import Settings
@@ -117,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it runs")
+    parser.add_argument("--lists", action="store_true", help="only long lists and statements")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="payrail-bench-", dir="/var/tmp"))  # a disk
     folder.chmod(0o755)
@@ -125,7 +126,9 @@ def main() -> None:
     try:
         bench = Bench(server, *((2, 1) if arguments.quick else (10, 5)))
         migrate(Settings(database_url=server.conninfo()), "demo", say=lambda _: None)
-        figures = measure(bench, 10_000 if arguments.quick else 1_000_000)
+        figures = (long_lists if arguments.lists else measure)(
+            bench, 10_000 if arguments.quick else 1_000_000
+        )
     finally:
         server.stop()
         shutil.rmtree(folder)
@@ -141,7 +144,8 @@ def measure(bench: Bench, entries: int) -> list[Figure]:
     say("setting up")
     setup(bench)
     figures = [*throughput(bench), *growth(bench, entries), *claims(bench)]
-    return [*figures, *settled(bench, figures[0].value), *open_pages(bench)]
+    figures += [*settled(bench, figures[0].value), *open_pages(bench)]
+    return [*figures, *long_lists(bench, entries)]
 
 
 def say(text: str) -> None:
@@ -262,7 +266,7 @@ def claims(bench: Bench) -> list[Figure]:
             ("the same, the alarm suppressed, slowest of 20", "<= 2000", 20, False),
         ):
             say(what)
-            with settling.bank() as env, worker(settings, env):
+            with settling.bank() as env, settling.worker(settings, env):
                 waits = [claim(connection, merchant, alarm=alarm) for _ in range(count + 1)][1:]
             value = statistics.median(waits) if alarm else max(waits)
             figures.append(Figure(what, value, "ms", None, goal))
@@ -313,18 +317,19 @@ def open_pages(bench: Bench) -> list[Figure]:
     return figures
 
 
-@contextmanager
-def worker(settings: Settings, env: dict[str, str]) -> Iterator[None]:
-    """Run a worker process; `env` tells it of its bank."""
-    environment = {**os.environ, **env, "DATABASE_URL": settings.conninfo("admin")}
-    command = [sys.executable, "-m", "pyapp", "work"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
+def long_lists(bench: Bench, entries: int) -> list[Figure]:
+    """Measure a whole batch and a long statement, over HTTP."""
+    say(f"a list of {lists.LINES:,} payouts, and a statement of {entries:,} lines")
+    found = lists.measure(bench.database("lists"), entries)
+    return [
+        Figure(
+            f"a CSV of {lists.LINES:,} lines, until all are payouts", found.made, "s", goal="<= 30"
+        ),
+        Figure("how often its progress was another", found.steps, "times"),
+        Figure("the same CSV, until all are settled", found.settled, "s"),
+        Figure(f"a statement of {entries:,} lines as CSV", found.streamed, "s"),
+        Figure("what the server's memory grows by for it", found.grown, "MiB", goal="<= 16"),
+    ]
 
 
 def claim(connection: psycopg.Connection, merchant: object, *, alarm: bool) -> float:

@@ -74,6 +74,7 @@ class Site:
     """A server with merchants: their ids, keys and cookies, and how many payouts each has."""
 
     port: int
+    pid: int
     ids: list[str]
     keys: list[str]
     cookies: list[str] = field(default_factory=list)
@@ -179,7 +180,7 @@ class Answer:
 
 def measure(settings: Settings, rounds: int) -> dict[int, Measured]:
     """Run all rounds against a database that has been migrated; by the rate that was offered."""
-    with _serving(settings) as site:
+    with serving(settings) as site:
         found = asyncio.run(_rounds(site, rounds))
     return {
         offered: Measured(
@@ -202,7 +203,7 @@ async def _rounds(site: Site, rounds: int) -> dict[int, list[tuple[float, float,
 
 
 @contextmanager
-def _serving(settings: Settings) -> Iterator[Site]:
+def serving(settings: Settings) -> Iterator[Site]:
     """Serve the API, with merchants that have money."""
     ids, keys = _merchants(settings)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -219,7 +220,7 @@ def _serving(settings: Settings) -> Iterator[Site]:
             while not _answers(port):
                 assert process.poll() is None
                 time.sleep(0.05)
-            yield Site(port, ids, keys)
+            yield Site(port, process.pid, ids, keys)
         finally:
             process.terminate()
 

@@ -42,7 +42,7 @@ def measure(settings: Settings, payouts: int) -> Settled:
     ):
         connection.execute("SET search_path = procrastinate")  # its triggers name no schema
         merchants = [_merchant(connection) for _ in range(CROWD)]
-        with _worker(settings, env):
+        with worker(settings, env):
             _settle(connection, merchants[0])  # the first one waits for the worker to start
             one = _rate(connection, merchants[:1], payouts)
             many = _rate(connection, merchants, payouts // CROWD or 1)
@@ -135,7 +135,8 @@ def bank() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _worker(settings: Settings, env: dict[str, str]) -> Iterator[None]:
+def worker(settings: Settings, env: dict[str, str]) -> Iterator[None]:
+    """Run a worker process; `env` tells it of its bank."""
     with _process("work", {**env, "DATABASE_URL": settings.conninfo("admin")}):
         yield
 
