@@ -156,6 +156,7 @@ def test_an_endpoint_is_changed_in_part(client: Client) -> None:
     assert (changed["url"], changed["description"]) == (endpoint["url"], "one")
     disabled = client.post(path, {"enabled": False}).json
     assert (disabled["status"], disabled["disabled_reason"]) == ("disabled", "by_merchant")
+    assert client("POST", f"{path}test/").status == 200  # it is sent once it is enabled
     assert client.post(path, {"description": "two"}).json["status"] == "disabled"
     assert client.post(path, {"enabled": True}).json["status"] == "enabled"
     assert client.post(path, {}).json["description"] == "two"
