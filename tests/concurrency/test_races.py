@@ -218,6 +218,30 @@ def test_a_daily_limit_is_used_up_exactly(crowd: Crowd) -> None:
         assert desk.violations() == {}
 
 
+def test_a_limit_holds_while_payouts_come_and_go(crowd: Crowd) -> None:
+    """Some are asked for, some are given back, and some have waited for the money that comes."""
+    for desk in crowd.desks(2000):
+        desk.rule(daily_limit=1000)
+        made = [desk.create(f"made-{n}", 100).payout_id for n in range(8)]
+        first, *_ = [
+            desk.create(f"waits-{n}", amount, queue_if_low_balance=True).payout_id
+            for n, amount in enumerate((2000, 300, 200))
+        ]
+        assert desk.see(first)["status"] == "queued"
+        credit = "SELECT * FROM payrail.credit_merchant(%s, 100, 'INR', %s)"
+        cancel = "SELECT * FROM payrail.cancel_payout(%s, %s)"
+        results = crowd.race(
+            *((API, partial(create, desk.merchant_id, f"k{n}", 100)) for n in range(16)),
+            *((API, run(cancel, desk.merchant_id, one)) for one in (*made[:4], first)),
+            *((OPERATOR, run(credit, desk.merchant_id, f"r{n}")) for n in range(4)),
+            (WORKER, run("SELECT payrail.advance_payouts(%s)", desk.merchant_id)),
+        )
+        assert {*states(results)} == {"ok"}
+        held = [row["amount"] for row in desk.table("payouts") if row["status"] == "pending"]
+        assert sum(held) == desk.balance()[1] <= 1000
+        assert desk.violations() == {}
+
+
 def test_approved_cancelled_rejected_or_expired_is_one_of_them(crowd: Crowd) -> None:
     with crowd.database.connect("payrail_owner") as owner:
         owner.execute(CLOCK.encode())
