@@ -210,9 +210,14 @@ async def stream_events(call: Call[StreamQuery, Empty]) -> Response:
     after = decode.read_cursor(call.query.cursor, int) if given is None else _number(given)
     if after is None:
         after = (await live.latest(call.db, merchant_id)).event_seq
+    key_hash = decode.key_hash(call.request)
+
+    async def is_valid() -> bool:
+        return await doors.authenticate(call.db, key_hash) is not None
+
     hub: live.Hub = call.request.app.state.hub
     return StreamingResponse(
-        hub.events(call.db, merchant_id, after), media_type="text/event-stream"
+        hub.events(call.db, merchant_id, after, is_valid), media_type="text/event-stream"
     )
 
 

@@ -8,6 +8,7 @@ no unknown fields, and all that is wrong is told at once.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -291,6 +292,11 @@ def api_key(request: Request) -> str:
     if scheme.lower() != "api-key" or not _VISIBLE.fullmatch(secret):
         raise Problem("unauthorized", headers=CHALLENGE)
     return secret
+
+
+def key_hash(request: Request) -> bytes:
+    """Return what the database knows of the request's API key."""
+    return hashlib.sha256(api_key(request).encode()).digest()
 
 
 def uuid(text: str, otherwise: str) -> UUID:

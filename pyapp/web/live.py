@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -31,7 +31,6 @@ _HEARTBEAT: Final = 15.0
 _HERE: Final = b": still here\n\n"
 _BACKLOG: Final = 16  # messages that a reader may be behind
 _PAGE: Final = 100  # events read at a time
-_LIFE: Final = 900.0  # seconds that a stream of events lasts
 
 _BEYOND: Final = 2**62  # more events than there ever are: the numbers as they are, and no payouts
 
@@ -77,13 +76,14 @@ class Hub:
             while (message := await _next(reader)) is not None:
                 yield message
 
-    async def events(self, db: Pool, merchant_id: UUID, after: int) -> AsyncIterator[bytes]:
-        """Yield every event after a number, for a quarter of an hour: then its key counts again."""
-        ends = time.monotonic() + _LIFE
+    async def events(
+        self, db: Pool, merchant_id: UUID, after: int, is_valid: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        """Yield every event after a number, for as long as the key is valid that asked for them."""
         with self._reading(merchant_id) as reader:
             self._seen.setdefault(merchant_id, doors.Seen(merchant_id, after))
             yield b"retry: 1000\nid: %d\n\n" % after  # where to go on, also before the first event
-            while time.monotonic() < ends:
+            while await is_valid():
                 async with turn(merchant_id):
                     found = await doors.events(db, merchant_id, limit=_PAGE, after=after)
                 for event in found:

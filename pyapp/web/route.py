@@ -7,7 +7,6 @@ hands over to the route's handler.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -99,8 +98,7 @@ class Resource:
 
 
 async def _authenticate(db: Pool, request: Request, *, writes: bool) -> doors.Caller:
-    secret = decode.api_key(request)
-    key_hash = hashlib.sha256(secret.encode()).digest()
+    key_hash = decode.key_hash(request)
     limits: Limits = request.app.state.limits
     left = limits.take(key_hash, writes=writes)
     caller = await doors.authenticate(db, key_hash)

@@ -104,6 +104,21 @@ def test_a_stream_goes_on_after_what_was_seen_last(client: Client) -> None:
         assert [number for number, _ in events(lines, 1)] == [5]
 
 
+def test_a_stream_ends_with_its_key(client: Client, new_client: NewClient) -> None:
+    """What happens once it is revoked is not told to it any more."""
+    manager = new_client(beside=client, scopes=["keys:write", "payouts:create"])
+    key = client.get("/api_keys/").json["data"][-1]
+    assert client.key
+    assert client.key.startswith(key["prefix"])
+    with stream(client) as lines:
+        told = client.payout(100)
+        ((_, event),) = events(lines, 1)
+        assert event["data"] == told
+        assert manager("POST", f"/api_keys/{key['id']}/revoke/").status == 200
+        manager.payout(200)
+        assert b"data" not in lines.read()
+
+
 def test_many_events_at_once_are_all_told(client: Client) -> None:
     with stream(client) as lines:
         for _ in range(150):
