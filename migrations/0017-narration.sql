@@ -17,3 +17,4 @@ DROP FUNCTION IF EXISTS payrail.remove_mode(text, text, text);
 DROP FUNCTION IF EXISTS payrail.set_holiday(text, date, text);
 DROP FUNCTION IF EXISTS payrail.claim_payouts(uuid, integer, interval, text, text[]);
 DROP FUNCTION IF EXISTS payrail.cut_file(text, integer, interval);
+DROP FUNCTION IF EXISTS payrail.changes(uuid[], bigint[], bigint[]);

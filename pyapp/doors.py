@@ -1202,6 +1202,7 @@ class Change:
     entry_seq: int  # of all currencies together
     balances: list[dict[str, Any]]  # currency, available, held; INR first
     is_more: bool
+    awaiting: int  # payouts that await approval, counted up to 100
     payouts: str
 
 
@@ -1338,6 +1339,48 @@ async def evidence(db: Pool, merchant_id: UUID, payout_id: UUID) -> list[Evidenc
     """Return what was said of a payout, oldest first."""
     parameters = {"merchant_id": merchant_id, "payout_id": payout_id}
     return await call(db, _EVIDENCE, parameters, class_row(Evidence))
+
+
+async def awaiting_approval(db: Pool, merchant_id: UUID) -> int:
+    """Return how many payouts of a merchant await approval, counted up to 100."""
+    return _one(await _values(db, int, "door", "awaiting_approval", p_merchant_id=merchant_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """A payout that awaits approval: who asked, who has approved it, and who the money goes to."""
+
+    payout_id: UUID
+    amount: int
+    currency: str
+    reference: str | None
+    bank_account_id: str
+    holder_name: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    approvals_required: int
+    approved_by: list[str]
+
+
+async def awaiting(db: Pool, merchant_id: UUID, *, limit: int) -> list[Awaiting]:
+    """Return the payouts of a merchant that await approval, those that expire first, first."""
+    given = {"merchant_id": merchant_id, "limit": limit}
+    return await call(db, _AWAITING, given, class_row(Awaiting))
+
+
+_AWAITING: Final = b"""
+    SELECT p.payout_id, p.amount, p.currency, p.reference, p.bank_account_id, b.holder_name,
+           p.created_by, p.created_at, p.expires_at, p.approvals_required,
+           ARRAY(SELECT a.approver FROM payrail.approvals a
+                 WHERE a.merchant_id = p.merchant_id AND a.payout_id = p.payout_id
+                   AND a.decision = 'approved' ORDER BY a.decided_at) AS approved_by
+    FROM payrail.payouts p
+    JOIN payrail.bank_accounts b USING (merchant_id, bank_account_id)
+    WHERE p.merchant_id = %(merchant_id)s AND p.status = 'awaiting_approval'
+    ORDER BY p.expires_at, p.payout_id
+    LIMIT %(limit)s
+"""
 
 
 async def is_under_review(db: Pool, merchant_id: UUID, payout_id: UUID) -> bool:

@@ -96,6 +96,7 @@ GRANT EXECUTE ON FUNCTION
     payrail.daily_balances,
     payrail.daily_payouts,
     payrail.changes,
+    payrail.awaiting_approval,
     payrail.is_under_review
 TO payrail_api;
 

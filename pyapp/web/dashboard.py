@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -33,6 +33,7 @@ _PAYOUT_DAYS: Final = 14
 _TRUST: Final = 5.0  # seconds that an open page's session is taken to go on
 _EVENT_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})@([0-9a-f-]{36})")
 _MONTHS: Final = 12
+_AWAITING: Final = 100  # payouts on the page of approvals
 
 COOKIE: Final = session.Cookie("__Host-payrail", "lax", doors.resume_session, doors.close_session)
 
@@ -46,6 +47,12 @@ class Visit:
     session: Session[doors.Caller]
     form: Mapping[str, str]
     file: bytes = b""  # that was sent along
+    awaiting: int | None = None  # payouts that await approval, where the session may approve
+
+    @property
+    def person(self) -> str:
+        """Who asks for payouts with this session, and approves them."""
+        return self.session.caller.owner or self.session.caller.key_prefix
 
     @property
     def merchant_id(self) -> UUID:
@@ -100,6 +107,9 @@ class View:
         else:
             form = await session.form(request, found) if self.method == "POST" else {}
             visit = Visit(db, request, found, form)
+        if self.path != "/live" and visit.may("payouts:approve"):
+            count = await doors.awaiting_approval(db, visit.merchant_id)
+            visit = replace(visit, awaiting=count)
         request.state.around = visit.around()
         if not visit.may(self.scope):
             raise Problem("forbidden", f"Your API key lacks the scope {self.scope}")
@@ -276,8 +286,7 @@ async def payout(visit: Visit) -> Response:
         again=row.next_action_at if open_still else None,
         checking=open_still and await doors.is_under_review(visit.db, visit.merchant_id, payout_id),
         entries=entries[::-1],
-        may_approve=(row.created_by or "").lower()
-        != (visit.session.caller.owner or visit.session.caller.key_prefix).lower(),
+        may_approve=(row.created_by or "").lower() != visit.person.lower(),
     )
 
 
@@ -529,27 +538,41 @@ async def _bank_accounts(visit: Visit) -> AsyncIterator[Any]:
         after = found[-1].key
 
 
+async def approvals(visit: Visit) -> Response:
+    """List what awaits approval, with the forms that decide it."""
+    return visit.page(
+        "approvals.html",
+        now=await visit.now(),
+        payouts=await doors.awaiting(visit.db, visit.merchant_id, limit=_AWAITING),
+        most=_AWAITING,
+    )
+
+
 async def approve_payout(visit: Visit) -> Response:
     """Approve a payout as the owner of the key that is signed in."""
     payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
-    caller = visit.session.caller
     await doors.approve_payout(
-        *(visit.db, visit.merchant_id, payout_id, caller.owner or caller.key_prefix),
-        actor=caller.key_prefix,
+        *(visit.db, visit.merchant_id, payout_id, visit.person),
+        actor=visit.session.caller.key_prefix,
     )
-    return RedirectResponse(f"/payouts/{payout_id}", 303)
+    return _decided(visit, payout_id)
 
 
 async def reject_payout(visit: Visit) -> Response:
     """Reject a payout as the owner of the key that is signed in."""
     payout_id = decode.uuid(visit.request.path_params["payout_id"], "payout_not_found")
-    caller = visit.session.caller
     await doors.reject_payout(
-        *(visit.db, visit.merchant_id, payout_id, caller.owner or caller.key_prefix),
+        *(visit.db, visit.merchant_id, payout_id, visit.person),
         visit.form.get("reason", "").strip(),
-        actor=caller.key_prefix,
+        actor=visit.session.caller.key_prefix,
     )
-    return RedirectResponse(f"/payouts/{payout_id}", 303)
+    return _decided(visit, payout_id)
+
+
+def _decided(visit: Visit, payout_id: UUID) -> Response:
+    """Go back to where the decision was made: to the list, or to the payout."""
+    from_list = visit.form.get("from") == "approvals"
+    return RedirectResponse("/approvals" if from_list else f"/payouts/{payout_id}", 303)
 
 
 async def limits(visit: Visit) -> Response:
@@ -583,6 +606,7 @@ def message(change: doors.Change) -> bytes:
                 for one in change.balances
             },
             "more": change.is_more,
+            "awaiting": shown.several(change.awaiting),
             "payouts": [
                 {"id": payout["id"], "row": str(row(payout))}
                 for payout in msgspec.json.decode(change.payouts)
@@ -605,6 +629,7 @@ VIEWS: Final = (
     _post(path="/payouts/{payout_id}/cancel", handler=cancel_payout, scope="payouts:create"),
     _post(path="/payouts/{payout_id}/approve", handler=approve_payout, scope="payouts:approve"),
     _post(path="/payouts/{payout_id}/reject", handler=reject_payout, scope="payouts:approve"),
+    _get(path="/approvals", handler=approvals, scope="payouts:approve"),
     _get(path="/limits", handler=limits),
     _get(path="/ledger", handler=ledger),
     _get(path="/statements", handler=statements),

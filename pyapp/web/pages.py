@@ -26,6 +26,7 @@ TEMPLATES.filters |= {
     "span": shown.span,
     "sentence": shown.sentence,
     "clock": shown.clock,
+    "several": shown.several,
     "days": shown.days,
 }
 _BELOW: Final = {"/ops/reports": "/ops/rails", "/ops/files": "/ops/rails"}  # pages of other pages

@@ -107,6 +107,11 @@ ACTIONS: Final = {
 }
 
 
+def several(number: int) -> str:
+    """Write a number that was counted up to a hundred; nothing for none."""
+    return "99+" if number > 99 else str(number or "")  # noqa: PLR2004
+
+
 def bounds(least: int, most: int, currency: str) -> str:
     """Write between which sums something is; nothing if they say nothing."""
     low = f"from {money.written(least, currency)}" if least > 1 else ""

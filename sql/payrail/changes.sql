@@ -1,10 +1,10 @@
 -- Promises: what has changed of these merchants since the event and the ledger entry that each has seen, for pages that are open: a row
--- per merchant with anything new, with its newest numbers, its balances, and the payouts concerned. When those are more than
--- twenty-five, it says so and shows the twenty-five newest instead, which is what the first page of a list shows. entry_seq counts the
--- entries of all currencies together.
+-- per merchant with anything new, with its newest numbers, its balances, how many payouts await approval, and the payouts concerned. When
+-- those are more than twenty-five, it says so and shows the twenty-five newest instead, which is what the first page of a list shows.
+-- entry_seq counts the entries of all currencies together.
 CREATE OR REPLACE FUNCTION payrail.changes(p_merchant_ids uuid[], p_events bigint[], p_entries bigint[])
 RETURNS TABLE (
-    merchant_id uuid, event_seq bigint, entry_seq bigint, balances jsonb, is_more boolean, payouts json
+    merchant_id uuid, event_seq bigint, entry_seq bigint, balances jsonb, is_more boolean, awaiting integer, payouts json
 )
 LANGUAGE plpgsql
 STABLE
@@ -27,6 +27,7 @@ BEGIN
             WHERE b.merchant_id = w.merchant_id
         ),
         coalesce(v.seq - w.event_seq > 25, FALSE),
+        payrail.awaiting_approval(w.merchant_id),
         (
             SELECT coalesce(json_agg(payrail.payout_json(c) ORDER BY c.payout_id), '[]')
             FROM (

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests import servers
 from tests.browser.conftest import Window, Windows
+from tests.browser.test_pages import key_of_all
 from tests.desk import Desk
 from tests.jobs.test_worker import SLOW_BANK
 from tests.web.client import Client
@@ -31,6 +32,31 @@ def settle_in(page: Page, focus: str) -> list[object]:
     place: list[object] = page.evaluate(WHERE)
     assert place[:2] == [True, "once"]
     return place
+
+
+def test_approvals_are_counted_live_and_what_is_being_typed_stays(
+    window: Window, desk: Desk
+) -> None:
+    desk.rule(approve_from=1)
+    desk.secret = key_of_all(desk)
+    first = desk.create("first", 1000).payout_id
+    page = window.signed_in("/approvals")
+    count = page.locator("[data-awaiting]")
+    expect(count).to_have_text("1")
+    page.get_by_text("Reject ₹10.00 to").first.click()
+    reason = page.get_by_label("Why it is rejected")
+    reason.fill("not ou")
+    desk.create("second", 2000)
+    expect(count).to_have_text("2")
+    reason.press_sequentially("rs")
+    expect(reason).to_have_value("not ours")
+    reason.press("Enter")
+    expect(page.get_by_role("button", name="Approve")).to_have_count(1)
+    expect(count).to_have_text("1")
+    assert desk.see(first)["status"] == "rejected"
+    page.get_by_role("button", name="Approve ₹20.00").click()
+    expect(page.get_by_text("Nothing awaits approval.")).to_be_visible()
+    expect(count).to_be_hidden()
 
 
 @pytest.mark.usefixtures("bank")

@@ -45,6 +45,9 @@ def busy(database: Database) -> Iterator[Desk]:
         desk.create("wide", 1, reference=LONG, metadata={"order": LONG, "k" * 40: "v"})
         webhooks(desk)
         desk.secret = key_of_all(desk)
+        desk.rule(approve_from=10**14, second_approval_from=2 * 10**14)
+        for number, person in enumerate(("w" * 64, "somebody else")):
+            desk.create(f"approve {number}", 2 * 10**14, reference=LONG, owner=person)
         yield desk
 
 
@@ -97,7 +100,7 @@ def paths(desk: Desk) -> list[str]:
     payouts = [f"/payouts/{rows[status]}" for status in ("pending", "returned")]
     lists = ["/payouts", "/payouts?status=settled&q=no", "/ledger", "/bank-accounts"]
     lists += ["/batches", *(f"/batches/{one['batch_id']}" for one in desk.table("batches"))]
-    lists += ["/batches/new"]
+    lists += ["/batches/new", "/approvals", "/limits"]
     lists += ["/statements", "/statement?since=2020-01-01&until=2999-12-31&format=html"]
     lists += ["/keys", *(f"/keys/{key['api_key_id']}" for key in desk.table("api_keys"))]
     forms = ["/payouts/new", "/bank-accounts/new", "/sign-in"]

@@ -212,6 +212,7 @@ def test_a_credit_is_new(desk: Desk) -> None:
         "entry_seq": now(desk)[2],
         "balances": [{"currency": "INR", "available": OPENING + 500, "held": 0}],
         "is_more": False,
+        "awaiting": 0,
         "payouts": row["payouts"],
     }
     assert ids(row) == []

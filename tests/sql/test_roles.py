@@ -93,6 +93,7 @@ FUNCTIONS = {
     "payrail.daily_balances": API,
     "payrail.daily_payouts": API,
     "payrail.changes": API,
+    "payrail.awaiting_approval": API,
     # statements
     "payrail.balances_at": READERS,
     "payrail.statement": READERS,

@@ -82,13 +82,20 @@ async function reloadPayout(whole) {
   if (again && fresh) { again = false; reloadPayout(fresh); }
 }
 
+// What somebody is typing is not taken away.
+function isBeingFilledIn(whole) {
+  return [...whole.querySelectorAll("input:not([type=hidden]), textarea")].some((one) => one.value !== one.defaultValue);
+}
+
 async function replacePayout(whole) {
+  if (isBeingFilledIn(whole)) return askAgain(whole, SOON);
   const answer = await fetch(location.href);
   if (answer.redirected) return;
   if (!answer.ok) throw new Error(answer.statusText);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById(whole.id);
   if (!fresh) return;
+  if (isBeingFilledIn(whole)) return askAgain(whole, SOON);
   tellTimes(fresh);
   keepingFocus(() => whole.replaceWith(fresh));
   const [before, after] = [whole, fresh].map((one) => one.querySelector("h1")?.textContent);
@@ -123,6 +130,7 @@ function listen() {
       const balance = news.balances[place.dataset.currency];
       if (balance) place.textContent = balance[place.dataset.balance];
     }
+    for (const count of document.querySelectorAll("[data-awaiting]")) count.textContent = news.awaiting;
     keepingFocus(() => news.payouts.forEach(showPayout));
     const told = new Set(news.payouts.map(({ id }) => id));
     const whole = document.querySelector("[data-whole]");
