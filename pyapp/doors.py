@@ -1071,6 +1071,20 @@ async def batch(db: Pool, merchant_id: UUID, batch_id: UUID) -> str | None:
     return await _detail(db, _BATCHES, merchant_id, batch_id)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenBatches:
+    """How many batches of all merchants have this status, and how many of their lines wait."""
+
+    status: str
+    batches: int
+    lines_waiting: int
+
+
+async def open_batches(db: Pool) -> list[OpenBatches]:
+    """Return how many batches are not over, by status."""
+    return await _door(db, OpenBatches, "open_batches")
+
+
 async def batches(
     db: Pool, merchant_id: UUID, *, limit: int, after: UUID | None = None
 ) -> list[Item[UUID]]:

@@ -50,7 +50,8 @@ GRANT SELECT ON
     payrail.webhook_deliveries,
     payrail.webhook_attempts,
     payrail.batches,
-    payrail.batch_lines
+    payrail.batch_lines,
+    payrail.payout_batches
 TO payrail_api, payrail_operator, payrail_auditor;
 
 -- merchants, through the API
@@ -113,7 +114,12 @@ GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;
 -- monitoring
 GRANT SELECT ON payrail.rails, payrail.rail_calls, payrail.audit_state TO payrail_api, payrail_operator, payrail_auditor;
 GRANT SELECT ON payrail.modes, payrail.holidays TO payrail_api, payrail_operator, payrail_auditor;
-GRANT EXECUTE ON FUNCTION payrail.open_payouts, payrail.open_cases, payrail.mode_hours TO payrail_api, payrail_operator, payrail_auditor;
+GRANT EXECUTE ON FUNCTION
+    payrail.open_payouts,
+    payrail.open_cases,
+    payrail.open_batches,
+    payrail.mode_hours
+TO payrail_api, payrail_operator, payrail_auditor;
 
 -- the worker
 GRANT EXECUTE ON FUNCTION

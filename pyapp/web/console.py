@@ -245,6 +245,7 @@ async def _merchant(
         home=f"/ops/merchants/{merchant_id}",
         balances=balances,
         payouts=_decoded(await doors.payouts(visit.db, merchant_id, limit=_LATEST)),
+        batches=_decoded(await doors.batches(visit.db, merchant_id, limit=_LATEST)),
         entries=[
             (one.currency, await entries(visit, merchant_id, one.currency)) for one in balances
         ],

@@ -278,10 +278,13 @@ async def payout(visit: Visit) -> Response:
     evidence = await doors.evidence(visit.db, visit.merchant_id, payout_id)
     entries = await _entries(visit, row.currency, limit=10, payout_id=payout_id)
     open_still = found["status"] == "processing"
+    of = found["batch_id"]
+    batch = await doors.batch(visit.db, visit.merchant_id, UUID(of)) if of else None
     return visit.page(
         "payout.html",
         now=now,
         payout=found,
+        batch=msgspec.json.decode(batch) if batch else None,
         steps=timeline.steps(found, row, attempts, evidence),
         again=row.next_action_at if open_still else None,
         checking=open_still and await doors.is_under_review(visit.db, visit.merchant_id, payout_id),

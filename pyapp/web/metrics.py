@@ -37,6 +37,15 @@ _READERS: Final = Gauge(
 _OPEN: Final = Gauge(
     "payrail_open_payouts", "Payouts under way", labelnames=("status",), registry=_REGISTRY
 )
+_BATCHES: Final = Gauge(
+    "payrail_open_batches", "Batches that are not over", labelnames=("status",), registry=_REGISTRY
+)
+_LINES: Final = Gauge(
+    "payrail_batch_lines_waiting",
+    "Lines of batches that have not been answered",
+    labelnames=("status",),
+    registry=_REGISTRY,
+)
 _UNANSWERED: Final = Gauge(
     "payrail_unanswered_payouts", "Payouts whose outcome the bank left open", registry=_REGISTRY
 )
@@ -132,6 +141,9 @@ async def show(request: Request) -> Response:
         _OPEN.labels(row.status).set(row.payouts)
     _UNANSWERED.set(sum(row.unanswered for row in found))
     _OVERDUE.set(max((row.overdue_seconds for row in found), default=0))
+    for some in await doors.open_batches(db):
+        _BATCHES.labels(some.status).set(some.batches)
+        _LINES.labels(some.status).set(some.lines_waiting)
     for calls in await doors.rail_calls(db):
         _CALLS.labels(calls.rail, calls.action).set(calls.calls)
         _FAILED.labels(calls.rail, calls.action).set(calls.failed)

@@ -206,6 +206,7 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
     AllRules: {"data": [_RULES]},
     PayoutDetail: _PAYOUT
     | {
+        "batch_id": None,
         "approvals": [],
         "history": [
             {

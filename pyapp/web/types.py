@@ -597,8 +597,9 @@ class Change(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class PayoutDetail(Payout, frozen=True, kw_only=True):
-    """A payout with who approved it and all that happened to it, oldest first."""
+    """A payout with its batch, who approved it and all that happened to it, oldest first."""
 
+    batch_id: UUID | None
     approvals: list[Approval]
     history: list[Change]
 
@@ -606,6 +607,7 @@ class PayoutDetail(Payout, frozen=True, kw_only=True):
 class ListedPayout(Payout, frozen=True, kw_only=True):
     """A payout of a list; with `expand=history` it has what a payout alone has."""
 
+    batch_id: UUID | UnsetType | None = UNSET
     approvals: list[Approval] | UnsetType = UNSET
     history: list[Change] | UnsetType = UNSET
 

@@ -1,4 +1,4 @@
--- Promises: a payout as every client sees it, with its history, oldest change first, and who approved or rejected it.
+-- Promises: a payout as every client sees it, with its history, oldest change first, who approved or rejected it, and its batch.
 CREATE OR REPLACE FUNCTION payrail.payout_detail_json(p_payout payrail.payouts)
 RETURNS json
 LANGUAGE plpgsql
@@ -7,6 +7,7 @@ AS $$
 DECLARE
     v_history json;
     v_approvals json;
+    v_batch json;
 BEGIN
     SELECT json_agg(row_to_json(c) ORDER BY c.seq) INTO v_history
     FROM (
@@ -30,9 +31,15 @@ BEGIN
         FROM payrail.approvals a
         WHERE a.merchant_id = p_payout.merchant_id AND a.payout_id = p_payout.payout_id
     ) d;
-    -- the same document with two more fields
-    RETURN left(payrail.payout_json(p_payout)::text, -1) || ',"approvals":' || v_approvals || ',"history":' || v_history || '}';
+    SELECT to_json(b.batch_id) INTO v_batch
+    FROM payrail.payout_batches b
+    WHERE b.merchant_id = p_payout.merchant_id AND b.payout_id = p_payout.payout_id;
+    -- the same document with three more fields
+    RETURN left(payrail.payout_json(p_payout)::text, -1)
+    || ',"batch_id":' || coalesce(v_batch, 'null')
+    || ',"approvals":' || v_approvals
+    || ',"history":' || v_history || '}';
 END
 $$;
 
-COMMENT ON FUNCTION payrail.payout_detail_json IS 'A payout as the API shows it, with its approvals and its history.';
+COMMENT ON FUNCTION payrail.payout_detail_json IS 'A payout as the API shows it, with its batch, its approvals and its history.';

@@ -63,6 +63,7 @@ ABOUT_ALL = {
     "close_session",
     "changes",
     "open_payouts",
+    "open_batches",
     "open_cases",
     "due_merchants",
     "due_endpoints",

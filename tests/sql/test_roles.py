@@ -100,6 +100,7 @@ FUNCTIONS = {
     "payrail.statement_lines": READERS,
     "payrail.is_under_review": API,
     "payrail.open_payouts": READERS,
+    "payrail.open_batches": READERS,
     "payrail.open_cases": READERS,
     "ledger.position_at": NOBODY,
     # the worker
@@ -223,6 +224,7 @@ SELECTS = {
     "payrail.merchants": READERS,
     "payrail.bank_accounts": READERS,
     "payrail.batches": READERS,
+    "payrail.payout_batches": READERS,
     "payrail.batch_lines": READERS,
     "payrail.balances": READERS,
     "payrail.ledger_entries": READERS,

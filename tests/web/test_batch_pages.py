@@ -79,6 +79,9 @@ def test_what_is_confirmed_is_made_by_the_worker(visitor: Visitor, worker: Conne
         a for a in page.values("href") if a.startswith("/payouts/")
     ]
     assert "wages Done 3 of 3 0 ₹7.50" in visitor.get("/batches").text
+    page = visitor.get(f"/payouts/{made[0]['id']}")
+    assert "Batch wages" in page.text
+    assert address in page.values("href")
 
 
 def test_a_confirmation_that_is_sent_again_is_one_batch(visitor: Visitor) -> None:

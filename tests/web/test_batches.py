@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,39 @@ def test_the_result_as_csv(client: Client, finish: Callable[[Client, str], None]
     first, second = csv.DictReader(io.StringIO(answer.body.decode()))
     assert (first["line"], first["amount"], first["outcome"]) == ("1", "1.00", "accepted")
     assert (second["code"], second["reference"]) == ("bank_account_not_found", "'@SUM(A1)")
+
+
+def test_a_payout_names_the_batch_that_made_it_and_no_other(
+    client: Client, finish: Callable[[Client, str], None]
+) -> None:
+    alone = client.payout(100)["id"]
+    made = upload(client, {**LINE, "idempotency_key": "mine"}).json["id"]
+    finish(client, made)
+    again = upload(client, {**LINE, "idempotency_key": "mine"}).json["id"]
+    finish(client, again)
+    (line,) = client.get(f"/batches/{again}/lines/").json["data"]
+    assert line["replayed"]
+    assert client.get(f"/payouts/{line['payout_id']}/").json["batch_id"] == made
+    assert client.get(f"/payouts/{alone}/").json["batch_id"] is None
+
+
+def test_open_batches_and_their_lines_are_counted(
+    client: Client, finish: Callable[[Client, str], None]
+) -> None:
+    def waiting() -> tuple[float, float]:
+        found = dict(
+            re.findall(r"^(payrail_\w*batch\w+){status=\"pending\"} (.+)$", metrics(), re.MULTILINE)
+        )
+        return float(found["payrail_open_batches"]), float(found["payrail_batch_lines_waiting"])
+
+    def metrics() -> str:
+        return client.get("//metrics").body.decode()
+
+    batches, lines = waiting()
+    made = upload(client, LINE, LINE).json["id"]
+    assert waiting() == (batches + 1, lines + 2)
+    finish(client, made)
+    assert waiting() == (batches, lines)
 
 
 def test_a_retry_is_the_same_batch(client: Client) -> None:

@@ -538,6 +538,11 @@ def test_a_merchants_page_shows_what_is_its_own(asha: Operator, desk: Desk) -> N
     assert "000000000001" not in page.html
 
 
+def test_a_merchants_page_shows_its_batches(asha: Operator, desk: Desk) -> None:
+    desk.upload(*[(None, 100, "INR", "demo-bank-account", None, None)] * 2, name="wages")
+    assert "wages Waiting 0 of 2 0" in asha.get(at(desk)).text
+
+
 def test_a_payout_is_found_by_all_it_is_known_by(asha: Operator, desk: Desk) -> None:
     word = secrets.token_hex(6)
     other = desk.beside()

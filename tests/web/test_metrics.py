@@ -134,6 +134,8 @@ def test_it_is_what_prometheus_reads(client: Client) -> None:
         "payrail_http_request_seconds",
         "payrail_live_pages",
         "payrail_open_payouts",
+        "payrail_open_batches",
+        "payrail_batch_lines_waiting",
         "payrail_unanswered_payouts",
         "payrail_overdue_seconds",
         "payrail_rail_calls",
