@@ -101,6 +101,21 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known(Caller):
+    key_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AddressedRequest:
+    """A request for a payout of one of many merchants; `owner` is the person who asks."""
+
+    merchant_id: UUID
+    owner: str | None
+    actor: str | None
+    request: PayoutRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What create_payout answered: now, or the first time this key was used."""
 
@@ -290,9 +305,10 @@ class Instance:
 # ---------------------------------------------------------------------------------- for merchants
 
 
-async def authenticate(db: Pool, key_hash: bytes) -> Caller | None:
-    """Return the caller whose API key has this SHA-256; None if unknown, expired or revoked."""
-    return _maybe(await _door(db, Caller, "authenticate", p_key_hash=key_hash))
+async def authenticate(db: Pool, key_hashes: Sequence[bytes]) -> dict[bytes, Caller]:
+    """Return the callers whose API keys have these SHA-256; none if unknown, expired or revoked."""
+    found = await _door(db, _Known, "authenticate_keys", p_key_hashes=list(key_hashes))
+    return {known.key_hash: known for known in found}
 
 
 async def create_payout(
@@ -348,6 +364,17 @@ async def create_payouts(
         p_owner=owner,
         p_actor=actor,
     )
+
+
+async def create_payouts_for_many(
+    db: Pool, requests: Sequence[AddressedRequest]
+) -> list[Reply | None]:
+    """Create payouts of many merchants in one commit; one reply per request, in order.
+
+    None where somebody else holds the merchant's lock: `create_payouts` waits for it.
+    """
+    found = await _door(db, Reply, "create_payouts_for_many", p_requests=_composites(requests))
+    return [reply if reply.body else None for reply in found]
 
 
 async def cancel_payout(
@@ -2890,7 +2917,9 @@ def _json(value: Mapping[str, Any] | None) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
 
-_Composite: TypeAlias = PayoutRequest | BankAnswer | Notice | ReportLine | DeliveryResult
+_Composite: TypeAlias = (
+    PayoutRequest | AddressedRequest | BankAnswer | Notice | ReportLine | DeliveryResult
+)
 
 
 def _composites(items: Sequence[_Composite]) -> str:
@@ -2906,6 +2935,8 @@ def _fields(item: _Composite) -> str:
 def _text(value: object) -> str:
     if isinstance(value, timedelta):
         return f"{value.total_seconds():.6f} seconds"
+    if isinstance(value, PayoutRequest):
+        return f"({_fields(value)})"
     return msgspec.json.encode(value).decode() if isinstance(value, Mapping) else str(value)
 
 

@@ -57,8 +57,10 @@ TO payrail_api, payrail_operator, payrail_auditor;
 -- merchants, through the API
 GRANT EXECUTE ON FUNCTION
     payrail.authenticate,
+    payrail.authenticate_keys,
     payrail.create_payout,
     payrail.create_payouts,
+    payrail.create_payouts_for_many,
     payrail.cancel_payout,
     payrail.approve_payout,
     payrail.reject_payout

@@ -139,6 +139,24 @@ class Desk:
         )
         return [Answer(**row) for row in rows]
 
+    def create_for_many(self, *asked: tuple[Desk, str, Sequence[object]]) -> list[Answer | None]:
+        """Create payouts of many merchants in one call: (desk, owner, request) each."""
+        nested = (
+            "ROW(%s::uuid, %s, %s, ({}::payrail.payout_request[])[1])::payrail.addressed_request"
+        )
+        rows, parameters = [], []
+        for desk, owner, request in asked:
+            array, given = _composites("payout_request", [request])
+            rows.append(nested.format(array))
+            parameters += [desk.merchant_id, owner, owner, *given]
+        found = self.sql(
+            "payrail_api",
+            "SELECT status, body::text AS body, replayed"
+            f" FROM payrail.create_payouts_for_many(ARRAY[{','.join(rows)}])",
+            parameters,
+        )
+        return [Answer(**row) if row["status"] else None for row in found]
+
     def upload(
         self,
         *requests: Sequence[object],

@@ -20,6 +20,7 @@ from pyapp import doors, exports, iban, keys, uploads
 from pyapp.errors import FieldError, Problem
 from pyapp.uploads import Upload
 from pyapp.web import decode, files, live
+from pyapp.web.gather import Gather
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
     AllRules,
@@ -126,14 +127,13 @@ async def list_payouts(call: Call[PayoutQuery, Empty]) -> Response:
 
 async def create_payout(call: Call[Empty, CreatePayout]) -> Response:
     """Reserve money and create a payout, once per Idempotency-Key."""
+    caller = call.caller
     request = decode.payout_request(call.body, call.idempotency_key)
+    payouts: Gather[doors.AddressedRequest, doors.Reply] = call.request.app.state.payouts
     try:
-        reply = await doors.create_payout(
-            call.db,
-            call.caller.merchant_id,
-            request,
-            owner=call.caller.owner,
-            actor=call.caller.key_prefix,
+        reply = await payouts.ask(
+            caller.api_key_id,
+            doors.AddressedRequest(caller.merchant_id, caller.owner, caller.key_prefix, request),
         )
     except LockNotAvailable:
         raise Problem("idempotency_key_in_flight") from None
@@ -213,7 +213,7 @@ async def stream_events(call: Call[StreamQuery, Empty]) -> Response:
     key_hash = decode.key_hash(call.request)
 
     async def is_valid() -> bool:
-        return await doors.authenticate(call.db, key_hash) is not None
+        return bool(await doors.authenticate(call.db, [key_hash]))
 
     hub: live.Hub = call.request.app.state.hub
     return StreamingResponse(
@@ -677,6 +677,7 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         response=Payout,
         status=201,
         idempotent=True,
+        gathered=True,
         errors=(
             "idempotency_key_missing",
             "idempotency_key_invalid",

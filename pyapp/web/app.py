@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import psycopg
@@ -38,6 +38,7 @@ from pyapp.web import (
 )
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
+from pyapp.web.gather import Gather
 from pyapp.web.limits import Limits
 from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Resource
@@ -62,6 +63,8 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
             feed.running(app.state.db),
             console.opened(settings) if settings.console else nullcontext() as app.state.console,
         ):
+            app.state.callers = _callers(app.state.db)
+            app.state.payouts = _payouts(app.state.db)
             yield
 
     app = Starlette(
@@ -79,6 +82,32 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     return Edge(app)
+
+
+def _callers(db: database.Pool) -> Gather[bytes, doors.Caller | Literal[False]]:
+    """Return who finds out whose keys they are; a key that is nobody's is False."""
+
+    async def ask(hashes: Sequence[bytes]) -> list[doors.Caller | Literal[False]]:
+        known = await doors.authenticate(db, list({*hashes}))
+        return [known.get(key_hash, False) for key_hash in hashes]
+
+    return Gather("authenticate", ask, ask)
+
+
+def _payouts(db: database.Pool) -> Gather[doors.AddressedRequest, doors.Reply]:
+    """Return who creates payouts; a line is an API key, whose requests are of one merchant."""
+
+    async def together(asked: Sequence[doors.AddressedRequest]) -> Sequence[doors.Reply | None]:
+        return await doors.create_payouts_for_many(db, asked)
+
+    async def alone(asked: Sequence[doors.AddressedRequest]) -> Sequence[doors.Reply]:
+        one = asked[0]
+        requests = [each.request for each in asked]
+        return await doors.create_payouts(
+            db, one.merchant_id, requests, owner=one.owner, actor=one.actor
+        )
+
+    return Gather("create_payouts", together, alone)
 
 
 def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:

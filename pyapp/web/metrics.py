@@ -31,6 +31,13 @@ _REQUESTS: Final = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=_REGISTRY,
 )
+_GATHERED: Final = Histogram(
+    "payrail_gathered_requests",
+    "Requests that went to the database in one call",
+    labelnames=("door",),
+    buckets=(1, 2, 5, 10, 20, 50, 100),
+    registry=_REGISTRY,
+)
 _READERS: Final = Gauge(
     "payrail_live_pages", "Pages open in a browser and fed live", registry=_REGISTRY
 )
@@ -131,6 +138,11 @@ def count(method: str, route: str, status: int, seconds: float) -> None:
         return
     known = method if method in _METHODS else "other"
     _REQUESTS.labels(known, route, str(status)).observe(seconds)
+
+
+def gathered(door: str, requests: int) -> None:
+    """Count one call that was made for several requests."""
+    _GATHERED.labels(door).observe(requests)
 
 
 async def show(request: Request) -> Response:

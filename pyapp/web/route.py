@@ -8,6 +8,7 @@ hands over to the route's handler.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -20,6 +21,7 @@ from pyapp import doors, keys
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
 from pyapp.web import decode
+from pyapp.web.gather import Gather
 from pyapp.web.limits import Limits
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -60,19 +62,21 @@ class Route(Generic[Q, B]):
     idempotent: bool = False  # an Idempotency-Key is required
     errors: tuple[str, ...] = ()  # codes beyond those that every route has
     rejections: tuple[str, ...] = ()  # codes answered with 422 and stored with the key
+    gathered: bool = False  # the handler's call goes down with others', and has its turn there
     described: bool = True  # in the OpenAPI document, which has no words for a stream
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         db: Pool = request.app.state.db
-        caller = await _authenticate(db, request, writes=self.method != "GET")
+        caller = await _authenticate(request, writes=self.method != "GET")
         if self.scope not in caller.scopes:
             raise Problem("forbidden", f"The API key lacks the scope {self.scope}")
         key = decode.idempotency_key(request) if self.idempotent else ""
         query = decode.query(request, self.query)
         body = await (self.read(request) if self.read else decode.body(request, self.body))
-        async with turn(caller.merchant_id):
-            return await self.handler(Call(db, caller, request, key, query, body))
+        made = Call(db, caller, request, key, query, body)
+        async with nullcontext() if self.gathered else turn(caller.merchant_id):
+            return await self.handler(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,12 @@ class Resource:
         await response(scope, receive, send)
 
 
-async def _authenticate(db: Pool, request: Request, *, writes: bool) -> doors.Caller:
+async def _authenticate(request: Request, *, writes: bool) -> doors.Caller:
     key_hash = decode.key_hash(request)
     limits: Limits = request.app.state.limits
     left = limits.take(key_hash, writes=writes)
-    caller = await doors.authenticate(db, key_hash)
+    callers: Gather[bytes, doors.Caller | Literal[False]] = request.app.state.callers
+    caller = await callers.ask(key_hash, key_hash) or None
     limits.learn(key_hash, caller)
     if caller is None:
         raise Problem("unauthorized", headers=decode.CHALLENGE)

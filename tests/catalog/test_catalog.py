@@ -58,6 +58,8 @@ REFERENCE = {
 # doors that are not about one merchant
 ABOUT_ALL = {
     "authenticate",
+    "authenticate_keys",
+    "create_payouts_for_many",  # never waits for a lock
     "open_session",
     "resume_session",
     "close_session",
@@ -410,7 +412,8 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
     views = {f"payrail.{name}" for name in ("balances", "payouts", "bank_accounts", "api_keys")}
     reads = re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO)\s+({'|'.join(sorted(data | views))})\b")
     exempt = {
-        "payrail.authenticate",  # looks the merchant up
+        *("payrail.authenticate", "payrail.authenticate_keys"),  # look the merchant up
+        "merchant.lock_free_merchants",  # those that were asked for
         # find them all
         *(f"payrail.{name}" for name in ("due_merchants", "due_batches", "waiting_merchants")),
         # these count or look through them all
@@ -457,13 +460,21 @@ def test_nothing_that_a_cluster_can_not_do(catalog: Connection) -> None:
 
 
 def test_rows_are_locked_with_a_merchant_filter(catalog: Connection) -> None:
+    filters = {
+        "merchant.lock_merchant": "merchant_id = p_merchant_id",
+        # these never wait
+        "merchant.lock_free_merchants": "merchant_id = ANY (p_merchant_ids)",
+        "payrail.authenticate_keys": "key_hash = ANY (p_key_hashes)",
+    }
     locking = {}
     for function in functions(catalog):
         for statement in statements(function["body"]):
             if re.search(r"\bFOR (NO KEY )?UPDATE\b|\bFOR (KEY )?SHARE\b|SKIP LOCKED", statement):
                 locking[function["function"]] = statement
-    assert {*locking} == {"merchant.lock_merchant"}
-    assert all("merchant_id = p_merchant_id" in statement for statement in locking.values())
+    assert locking.keys() == filters.keys()
+    for name, statement in locking.items():
+        assert filters[name] in statement
+        assert name == "merchant.lock_merchant" or "SKIP LOCKED" in statement
 
 
 def test_nothing_volatile_is_computed_in_an_update(catalog: Connection) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
-from tests.desk import ACCOUNT, OPENING, Desk
+from tests.desk import ACCOUNT, OPENING, Answer, Desk
 
 NEW = (None, None)  # no reference, no metadata
 
@@ -260,3 +261,58 @@ def test_an_unknown_merchant_has_no_keys(desk: Desk) -> None:
             bank_account_id=ACCOUNT,
         )
     assert caught.value.diag.sqlstate == "PR401"
+
+
+# ------------------------------------------------------------------------ of many merchants in one
+
+
+def test_a_call_for_many_answers_each_as_a_call_of_its_own(own_desk: Desk) -> None:
+    mixed = [own_desk, own_desk.beside(500), own_desk.beside()]
+    apart = [own_desk.beside(), own_desk.beside(500), own_desk.beside()]
+    requests = [
+        ("k1", 1000, "INR", ACCOUNT, *NEW),
+        ("k2", 0, "INR", ACCOUNT, *NEW),
+        ("k1", 1000, "INR", ACCOUNT, *NEW),
+        ("k1", 2000, "INR", ACCOUNT, *NEW),
+        ("k3", 100, "XXX", ACCOUNT, *NEW),
+        ("k4", 100, "INR", "another", *NEW),
+        ("k5", 9500, "INR", ACCOUNT, *NEW),
+    ]
+
+    def seen(answer: Answer | None) -> tuple[int, bool, str | None]:
+        assert answer is not None
+        return answer.status, answer.replayed, answer.json.get("code")
+
+    asked = [(desk, f"asha-{n}", one) for one in requests for n, desk in enumerate(mixed)]
+    found = [seen(answer) for answer in own_desk.create_for_many(*asked)]
+    assert found == [seen(desk.create_batch(one)[0]) for one in requests for desk in apart]
+    assert {status for status, *_ in found} == {201, 422}
+    for one, other in zip(mixed, apart, strict=True):
+        assert one.balance() == other.balance()
+    assert [desk.table("payouts")[0]["created_by"] for desk in mixed[::2]] == ["asha-0", "asha-2"]
+
+
+def test_a_call_for_many_waits_for_no_lock(own_desk: Desk) -> None:
+    other = own_desk.beside()
+    request = ("k", 1000, "INR", ACCOUNT, *NEW)
+    with own_desk.connection("admin").transaction():
+        own_desk.sql(
+            "admin",
+            "SELECT FROM merchant.merchants WHERE merchant_id = %(merchant_id)s FOR NO KEY UPDATE",
+        )
+        stuck, made = other.create_for_many((own_desk, "asha", request), (other, "asha", request))
+    assert stuck is None
+    assert made is not None
+    assert (made.status, made.replayed) == (201, False)
+    assert (own_desk.balance(), other.balance()) == ((OPENING, 0), (9000, 1000))
+    (now,) = other.create_for_many((own_desk, "asha", request))
+    assert now is not None
+    assert (now.status, now.replayed) == (201, False)
+
+
+def test_a_call_for_many_has_no_answer_for_a_merchant_who_is_not_there(own_desk: Desk) -> None:
+    stranger = own_desk.beside()
+    stranger.merchant_id = uuid4()
+    request = ("k", 1000, "INR", ACCOUNT, *NEW)
+    found = own_desk.create_for_many((stranger, "asha", request), (own_desk, "asha", request))
+    assert [answer and answer.status for answer in found] == [None, 201]

@@ -62,8 +62,10 @@ FUNCTIONS = {
     "payrail.rules_json": READERS,
     # merchants
     "payrail.authenticate": API,
+    "payrail.authenticate_keys": API,
     "payrail.create_payout": API | OPERATOR,
     "payrail.create_payouts": API | OPERATOR,
+    "payrail.create_payouts_for_many": API,
     "payrail.cancel_payout": API | OPERATOR,
     "payrail.create_api_key_by_key": API,
     "payrail.roll_api_key_by_key": API,
@@ -168,6 +170,8 @@ FUNCTIONS = {
     "merchant.is_iban": NOBODY,
     "payrail.decide_approval": NOBODY,
     "merchant.lock_merchant": NOBODY,
+    "merchant.lock_free_merchants": NOBODY,
+    "merchant.require_durability": NOBODY,
     "merchant.find_key_manager": NOBODY,
     "merchant.refuse_change": NOBODY,
     "webhook.add_event": NOBODY,
@@ -746,6 +750,13 @@ DOORS: dict[str, tuple[str, str]] = {
         (
             "%(merchant_id)s, ARRAY[ROW('k', 1, 'INR', 'demo-bank-account', NULL, NULL,"
             " NULL, FALSE, NULL, NULL, NULL)::payrail.payout_request]"
+        ),
+    ),
+    "create_payouts_for_many": (
+        "payrail_api",
+        (
+            "ARRAY[ROW(%(merchant_id)s, NULL, NULL, ROW('k', 1, 'INR', 'demo-bank-account', NULL,"
+            " NULL, NULL, FALSE, NULL, NULL, NULL))::payrail.addressed_request]"
         ),
     ),
     "cancel_payout": ("payrail_api", "%(merchant_id)s, %(pending)s"),

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from pyapp.web.api import ROUTES
-from tests.web.client import Client
+from tests.web.client import Answer, Client
 from tests.web.conftest import NewClient, Web, wait_until
 
 NOBODY = "019a2f4e-0000-7000-8000-000000000000"
@@ -203,24 +203,55 @@ def test_a_locked_merchant_holds_up_nobody(
     waiting: Callable[[], int],
 ) -> None:
     """Four of its calls wait in the database; the others wait outside, and not for ever."""
+    path = f"/payouts/{client.payout()['id']}/cancel/"
     crowd = [replace(client, port=patient.port, _connection=None) for _ in range(40)]
     other = replace(new_client(), port=patient.port, _connection=None)
-    body = {"amount_paise": 100, "bank_account_id": "demo-bank-account"}
     with ThreadPoolExecutor(len(crowd)) as pool:
         with locked(client):
-            asked = [pool.submit(one.create, body) for one in crowd]
+            asked = [pool.submit(one.post, path, {}) for one in crowd]
             wait_until(lambda: waiting() >= 4)
             for _ in range(20):
                 assert other.get("/me/").status == 200
                 other.payout()
             wait_until(lambda: sum(one.done() for one in asked) == 36)
         answers = [one.result() for one in asked]
-    assert Counter(answer.status for answer in answers) == {201: 4, 503: 36}
+    check_crowd(answers, {200: 4, 503: 36})
+    for one in (other, *crowd):
+        one.close()
+
+
+def test_payouts_that_wait_for_a_lock_hold_up_nobody(
+    client: Client,
+    new_client: NewClient,
+    patient: Web,
+    locked: Callable[[Client], psycopg.Connection[Any]],
+    waiting: Callable[[], int],
+) -> None:
+    """One call for them waits in the database; what comes later waits outside, not for ever."""
+    crowd = [replace(client, port=patient.port, _connection=None) for _ in range(40)]
+    other = replace(new_client(), port=patient.port, _connection=None)
+    body = {"amount_paise": 100, "bank_account_id": "demo-bank-account"}
+    with ThreadPoolExecutor(len(crowd)) as pool:
+        with locked(client):
+            asked = [pool.submit(crowd[0].create, body)]
+            wait_until(lambda: waiting() == 1)
+            asked += [pool.submit(one.create, body) for one in crowd[1:]]
+            for _ in range(20):
+                assert other.get("/me/").status == 200
+                other.payout()
+            wait_until(lambda: sum(one.done() for one in asked) == 39)
+            assert waiting() == 1
+        answers = [one.result() for one in asked]
+    check_crowd(answers, {201: 1, 503: 39})
+    for one in (other, *crowd):
+        one.close()
+
+
+def check_crowd(answers: list[Answer], statuses: dict[int, int]) -> None:
+    assert Counter(answer.status for answer in answers) == statuses
     refusals = [answer for answer in answers if answer.status == 503]
     assert {answer.code for answer in refusals} == {"unavailable"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refusals)
-    for one in (other, *crowd):
-        one.close()
 
 
 def hang_up(wire: socket.socket) -> None:
