@@ -89,6 +89,7 @@ _MODE: Final = (
     *("rail", "mode", "currency", "accounts", "amount_min", "amount_max"),
     *("rank", "hours", "days", "time_zone", "calendar"),
 )
+_FEE: Final = ("rail", "mode", "currency", "amount_from", "fixed", "basis_points")
 _CASE: Final = ("case_id", "kind", "amount", "rail_ref", "merchant_name", "status", "opened_at")
 _DIFFERENCE: Final = (
     *("line", "result", "kind", "rail_ref", "status"),
@@ -479,7 +480,7 @@ async def _payout_create(db: database.Pool, args: Arguments) -> Answer:
     if reply.status >= 400:  # noqa: PLR2004
         _refuse(body["code"], body["detail"])
     made = {**body, "idempotency_key": key}
-    return Answer(made, details(made, *_PAYOUT, "idempotency_key"))
+    return Answer(made, details(made, *_PAYOUT, "fee", "idempotency_key"))
 
 
 async def _payout_list(db: database.Pool, args: Arguments) -> Answer:
@@ -566,7 +567,7 @@ async def _payout(db: database.Pool, merchant_id: UUID, payout_id: UUID) -> Answ
     why = found["status_details"] or {}
     shown = {**found, "why": why.get("description"), "next_step": why.get("next_step")}
     history = [{**change, "changed_at": change["at"]} for change in found["history"]]
-    text = details(shown, *_PAYOUT, "why", "next_step")
+    text = details(shown, *_PAYOUT, "fee", "why", "next_step")
     changes = table(history, "changed_at", "from", "to", "actor", "reason")
     return Answer(found, f"{text}\n\n{changes}")
 
@@ -865,6 +866,30 @@ async def _rail_set_mode(db: database.Pool, args: Arguments) -> Answer:
 async def _rail_remove_mode(db: database.Pool, args: Arguments) -> Answer:
     await doors.remove_pay_mode(db, args.rail, args.mode, args.currency, actor=_actor())
     return _modes(await doors.pay_modes(db))
+
+
+async def _rail_fees(db: database.Pool, _: Arguments) -> Answer:
+    return _fees(await doors.fees(db))
+
+
+async def _rail_set_fee(db: database.Pool, args: Arguments) -> Answer:
+    fee = doors.Fee(
+        *(args.rail, args.mode, args.currency, args.amount_from),
+        fixed=args.fixed,
+        basis_points=args.basis_points,
+    )
+    return _fees([await doors.set_fee(db, fee, actor=_actor())])
+
+
+async def _rail_remove_fee(db: database.Pool, args: Arguments) -> Answer:
+    where = (args.rail, args.mode, args.currency, args.amount_from)
+    await doors.remove_fee(db, *where, actor=_actor())
+    return _fees(await doors.fees(db))
+
+
+def _fees(found: Sequence[doors.Fee]) -> Answer:
+    records = [_record(fee) for fee in found]
+    return Answer(records, table(records, *_FEE))
 
 
 async def _rail_holiday(db: database.Pool, args: Arguments) -> Answer:
@@ -1304,6 +1329,20 @@ def _rails(commands: Any) -> None:  # noqa: ANN401
     mode = _json(_add(commands, "remove-mode", _door(_rail_remove_mode), text))
     for name in ("rail", "mode", "currency"):
         mode.add_argument(name)
+    _json(_add(commands, "fees", _door(_rail_fees), "list what payouts cost"))
+    text = "set what payouts by a mode cost; sums are minor units"
+    set_fee = _json(_add(commands, "set-fee", _door(_rail_set_fee), text))
+    text = "take a fee away"
+    remove_fee = _json(_add(commands, "remove-fee", _door(_rail_remove_fee), text))
+    for fee in (set_fee, remove_fee):
+        for name in ("rail", "mode", "currency"):
+            fee.add_argument(name)
+        text = "of which amounts on; default: 1"
+        fee.add_argument("--from", dest="amount_from", type=_amount, default=1, help=text)
+    set_fee.add_argument("--fixed", type=_amount, default=0)
+    set_fee.add_argument(
+        "--basis-points", type=_amount, default=0, help="of the amount: 1 is 0.01 per cent"
+    )
     text = "add a holiday to a calendar, or take it out"
     holiday = _json(_add(commands, "holiday", _door(_rail_holiday), text))
     holiday.add_argument("calendar")

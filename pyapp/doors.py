@@ -1018,6 +1018,7 @@ class BatchLine:
     failure_code: str | None
     code: str | None
     detail: str | None
+    fee: int | None  # of its payout
 
 
 @dataclass(frozen=True, slots=True)
@@ -2235,6 +2236,7 @@ class Case:
     amount: int | None  # the one in question: the bank's, where it tells of another
     currency: str | None
     payout_amount: int | None
+    payout_fee: int | None
     payout_currency: str | None
     detail: str
     report_id: UUID | None
@@ -2393,6 +2395,55 @@ async def remove_pay_mode(
         p_rail=rail,
         p_mode=mode,
         p_currency=currency,
+        p_actor=actor,
+        p_session_hash=session_hash,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What a payout by a mode costs from an amount on, up to the next one; minor units."""
+
+    rail: str
+    mode: str
+    currency: str
+    amount_from: int
+    fixed: int
+    basis_points: int  # of the amount: 1 is 0.01%
+
+
+async def fees(db: Pool) -> list[Fee]:
+    """Return the fees of all banks' modes, by amount."""
+    return await call(db, _FEES, {}, class_row(Fee))
+
+
+async def set_fee(
+    db: Pool, fee: Fee, *, actor: str | None = None, session_hash: bytes | None = None
+) -> Fee:
+    """Set a fee, for new payouts; who does it is as in `set_pay_mode`."""
+    given: dict[str, Any] = {f"p_{one.name}": getattr(fee, one.name) for one in fields(Fee)}
+    return _one(
+        await _door(db, Fee, "set_fee", **given, p_actor=actor, p_session_hash=session_hash)
+    )
+
+
+async def remove_fee(
+    db: Pool,
+    rail: str,
+    mode: str,
+    currency: str,
+    amount_from: int,
+    *,
+    actor: str | None = None,
+    session_hash: bytes | None = None,
+) -> None:
+    """Take away the fee that a mode has from an amount on."""
+    await _nothing(
+        *(db, "remove_fee"),
+        p_rail=rail,
+        p_mode=mode,
+        p_currency=currency,
+        p_amount_from=amount_from,
         p_actor=actor,
         p_session_hash=session_hash,
     )
@@ -2823,6 +2874,11 @@ _FILE_ITEMS: Final = (
 _PAY_MODES: Final = (
     SQL("SELECT {} FROM payrail.modes ORDER BY rail, currency, rank, mode")
     .format(SQL(_columns(PayMode)))
+    .as_bytes()
+)
+_FEES: Final = (
+    SQL("SELECT {} FROM payrail.fees ORDER BY rail, currency, mode, amount_from")
+    .format(SQL(_columns(Fee)))
     .as_bytes()
 )
 _ALL_CASES: Final = (

@@ -27,7 +27,7 @@ PAYOUTS: Final = (  # the columns of a list of payouts; failure_code is from sta
     *("id", "status", "amount", "currency", "bank_account_id", "reference", "utr"),
     *("failure_code", "narration", "created_at", "updated_at", "settled_at", "returned_at"),
     *("scheduled_at", "expires_at", "queue_if_low_balance", "approvals_required", "retry_of"),
-    *("mode", "mode_reason", "metadata"),
+    *("mode", "mode_reason", "fee", "metadata"),
 )
 
 
@@ -125,6 +125,7 @@ def _amount(amount: int, currency: str) -> Decimal:
 def _payout(payout: dict[str, Any]) -> list[object]:
     given = payout | {
         "amount": _amount(payout["amount"], payout["currency"]),
+        "fee": _amount(payout["fee"], payout["currency"]),
         "failure_code": (payout["status_details"] or {}).get("code"),
         "metadata": msgspec.json.encode(payout["metadata"]).decode() if payout["metadata"] else "",
     }

@@ -13,6 +13,9 @@ Record = Mapping[str, Any]
 
 _AMOUNTS: Final = {  # where the currency is
     "amount": "currency",
+    "fee": "currency",
+    "amount_from": "currency",
+    "fixed": "currency",
     "change": "currency",
     "available": "currency",
     "held": "currency",

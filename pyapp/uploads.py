@@ -37,6 +37,7 @@ _COLUMNS: Final = [  # the amount is in rupees, and each key of the metadata is 
     name for name in BatchLine.__struct_fields__ if name not in {"amount_paise", "metadata"}
 ]
 _RESULTS: Final = [field.name for field in fields(doors.BatchLine)]
+_SUMS: Final = ("amount", "fee")
 _FLAG: Final = "queue_if_low_balance"
 _NEEDED: Final = ("amount", "bank_account_id")
 _AMOUNT: Final = "write the amount in the currency's own unit, such as 1250.50"
@@ -117,8 +118,9 @@ async def results(db: Pool, merchant_id: UUID, batch_id: UUID) -> AsyncIterator[
     while page := await doors.batch_rows(db, merchant_id, batch_id, after=after):
         yield sheet(
             [
-                plain(row.amount, row.currency) if name == "amount" else getattr(row, name)
+                plain(value, row.currency) if name in _SUMS and value is not None else value
                 for name in _RESULTS
+                for value in (getattr(row, name),)
             ]
             for row in page
         )

@@ -115,7 +115,7 @@ GRANT EXECUTE ON FUNCTION payrail.receive_notices TO payrail_api;
 
 -- monitoring
 GRANT SELECT ON payrail.rails, payrail.rail_calls, payrail.audit_state TO payrail_api, payrail_operator, payrail_auditor;
-GRANT SELECT ON payrail.modes, payrail.holidays TO payrail_api, payrail_operator, payrail_auditor;
+GRANT SELECT ON payrail.modes, payrail.fees, payrail.holidays TO payrail_api, payrail_operator, payrail_auditor;
 GRANT EXECUTE ON FUNCTION
     payrail.open_payouts,
     payrail.open_cases,
@@ -161,6 +161,8 @@ GRANT EXECUTE ON FUNCTION
     payrail.credit_merchant,
     payrail.set_mode,
     payrail.remove_mode,
+    payrail.set_fee,
+    payrail.remove_fee,
     payrail.set_holiday,
     payrail.create_payout,
     payrail.create_payouts,

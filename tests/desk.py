@@ -306,6 +306,13 @@ class Desk:
         zone = f"Etc/GMT{hours:+d}"  # their signs are the other way round
         return self._operate("set_rules", **{"time_zone": zone, **rules})
 
+    def fee(self, *, rail: object = "sandbox", mode: object = "IMPS", **fee: object) -> DictRow:
+        """Set a fee; of the sandbox bank it is every merchant's of the database."""
+        given = {"rail": rail, "mode": mode, "currency": "INR", **fee}
+        named = ", ".join(f"p_{name} => %({name})s" for name in given)
+        (row,) = self.sql("payrail_operator", f"SELECT * FROM payrail.set_fee({named})", given)
+        return row
+
     def _operate(self, door: str, **arguments: object) -> DictRow:
         (row,) = self.call("payrail_operator", door, **arguments)
         return row

@@ -468,7 +468,9 @@ _FIELDS: Final = (
     *("narration", "scheduled_at", "queue_if_low_balance", "mode"),
 )
 _REFUSALS: Final = {
-    "insufficient_funds": "There is not enough money available for {amount}.",
+    "insufficient_funds": (
+        "There is not enough money available for {amount}. A fee, if there is one, counts, too."
+    ),
     "bank_account_not_found": "Choose one of your bank accounts.",
     "idempotency_key_reused": (
         "This form has been sent before, and something else was in it. Look at your payouts before"

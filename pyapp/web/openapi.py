@@ -139,6 +139,7 @@ _PAYOUT: Final[dict[str, Any]] = {
     "retry_of": None,
     "mode": "IMPS",
     "mode_reason": "the first of its bank's that is open and takes this amount",
+    "fee": 0,
 }
 _RULES: Final[dict[str, Any]] = {
     "currency": "INR",
@@ -295,6 +296,7 @@ EXAMPLES: Final[dict[Any, dict[str, Any]]] = {
         "replayed": False,
         "code": None,
         "detail": None,
+        "fee": 0,
     },
     LedgerEntry: {
         "currency": "INR",

@@ -39,6 +39,7 @@ KINDS: Final = {
     "credit": "Money in",
     "hold": "Held for a payout",
     "settle": "Paid out",
+    "fee": "Fee",
     "release": "Released",
     "return": "Returned by the bank",
 }
@@ -101,6 +102,8 @@ ACTIONS: Final = {
     "mode_removed": "Mode removed",
     "holiday_set": "Holiday set",
     "holiday_removed": "Holiday removed",
+    "fee_set": "Fee set",
+    "fee_removed": "Fee removed",
     "resolution_proposed": "Resolution proposed",
     "resolution_confirmed": "Resolution confirmed",
     "resolution_rejected": "Resolution rejected",

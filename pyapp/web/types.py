@@ -223,7 +223,8 @@ Narration = Annotated[
 Mode = Literal["best_effort", "all_or_nothing"]
 BatchStatus = Literal["pending", "processing", "completed", "rejected", "cancelled"]
 Outcome = Literal["accepted", "rejected"]
-Kind = Literal["credit", "hold", "settle", "release", "return"]
+Kind = Literal["credit", "hold", "settle", "fee", "release", "return"]
+Account = Literal["available", "held", "external", "fees"]
 Minor = Annotated[int, Meta(description="Minor units of the currency", examples=[6000])]
 Limit = Annotated[int, Meta(ge=1, le=100, description="How many at most")]
 Cursor = Annotated[str, Meta(max_length=512, description="The next_cursor before; opaque")]
@@ -545,6 +546,8 @@ class Payout(Struct, frozen=True, kw_only=True):
     retry_of: UUID | None
     mode: Annotated[str | None, Meta(description="How its bank moves it, if it says so")]
     mode_reason: Annotated[str | None, Meta(description="Why by this one")]
+    # not in the stored answers of before there were fees, which are given again word for word
+    fee: Annotated[int, Meta(description="Held with the amount; minor units", examples=[590])] = 0
 
 
 class Approval(Struct, frozen=True, kw_only=True):
@@ -693,8 +696,8 @@ class LedgerEntry(Struct, frozen=True, kw_only=True):
     currency: Currency
     seq: Annotated[int, Meta(description="Gapless per currency")]
     kind: Kind
-    debit_account: Literal["available", "held", "external"]
-    credit_account: Literal["available", "held", "external"]
+    debit_account: Account
+    credit_account: Account
     amount: Minor
     available: Minor
     held: Minor
@@ -841,6 +844,7 @@ class BatchLineResult(Struct, frozen=True, kw_only=True):
     replayed: Annotated[bool, Meta(description="The key was used before: this is its payout")]
     code: str | None
     detail: str | None
+    fee: Annotated[int | None, Meta(description="Of its payout; minor units")]
 
 
 class LineError(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,13 @@ LEFT JOIN (
     SELECT
         e.merchant_id,
         e.currency,
-        sum(CASE 'external' WHEN k.debit_account THEN e.amount WHEN k.credit_account THEN -e.amount ELSE 0 END) AS net
+        sum(
+            CASE
+                WHEN k.debit_account IN ('external', 'fees') THEN e.amount
+                WHEN k.credit_account IN ('external', 'fees') THEN -e.amount
+                ELSE 0
+            END
+        ) AS net
     FROM ledger.entries e
     INNER JOIN ledger.kinds k ON e.kind = k.kind
     GROUP BY e.merchant_id, e.currency
@@ -17,4 +23,4 @@ LEFT JOIN (
 GROUP BY GROUPING SETS ((b.merchant_id, b.currency), (b.currency))
 HAVING sum(b.available + b.held) <> coalesce(sum(f.net), 0);
 
-COMMENT ON VIEW audit.money_not_conserved IS 'Money in is available + held + paid out, per merchant and in total.';
+COMMENT ON VIEW audit.money_not_conserved IS 'Money in is available + held + paid out + fees, per merchant and in total.';

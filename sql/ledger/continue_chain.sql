@@ -2,7 +2,8 @@
 -- the hash come from the newest row and the kind, not from the writer. An overdraft does not fit: a balance is a
 -- ledger.balance, never negative; nor does a second writer that did not hold the merchant's lock: seq is taken.
 -- The first entry in a currency opens the merchant's book in it.
--- Raises: PR401 no such merchant, PR502 the writer is not a door, PR903 unknown kind of entry, or not its kind of cause.
+-- Raises: PR401 no such merchant, PR502 the writer is not a door, PR903 unknown kind of entry, or not its kind of cause, or more
+-- money that comes in than a credit can be.
 CREATE OR REPLACE FUNCTION ledger.continue_chain()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -31,9 +32,13 @@ BEGIN
         ORDER BY l.seq DESC
         LIMIT 1
     ) e ON TRUE
-    WHERE k.kind = NEW.kind AND k.of_payout = (NEW.payout_id IS NOT NULL) AND k.of_payout = (NEW.reference IS NULL);
+    WHERE
+        k.kind = NEW.kind
+        AND k.of_payout = (NEW.payout_id IS NOT NULL)
+        AND k.of_payout = (NEW.reference IS NULL)
+        AND (k.of_payout OR NEW.amount <= 1000000000000000);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'a ledger entry is of a known kind and names its cause' USING ERRCODE = 'PR903';
+        RAISE EXCEPTION 'a ledger entry is of a known kind, names its cause, and brings in at most 10^15' USING ERRCODE = 'PR903';
     END IF;
     -- instead of a foreign key: every later entry follows one of the same merchant, and merchants are never deleted
     IF NEW.seq = 1 THEN

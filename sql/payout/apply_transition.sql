@@ -1,9 +1,11 @@
 -- The state machine. Promises: a payout changes state only along an edge of payout.transitions, and each change
 -- writes, in the same transaction, the ledger entry of that edge and one event, which is also its line in the history. What was
--- asked for never changes, and a state's proof is written with the state or not at all. What was never held is not released, and
--- what is to be approved before its time is not held.
+-- asked for and said of it never changes, and a state's proof is written with the state or not at all. What was never held is not
+-- released, and what is to be approved before its time is not held. The fee is held and released with the amount; of what is settled it
+-- is an entry of its own, and stays booked if the amount is returned.
 -- Lock: expects the merchant's.
--- Raises: PR201 no such edge, PR502 the writer is not a door or rewrites what is fixed, PR904 a state without its proof.
+-- Raises: PR101 the amount or the fee is out of bounds, PR201 no such edge, PR502 the writer is not a door or rewrites what is fixed,
+-- PR904 a state without its proof.
 CREATE OR REPLACE FUNCTION payout.apply_transition()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -17,12 +19,16 @@ BEGIN
     END IF;
 
     IF TG_OP = 'UPDATE' THEN
-        IF (NEW.merchant_id, NEW.payout_id, NEW.amount, NEW.currency, NEW.bank_account_id, NEW.reference, NEW.metadata, NEW.created_at, NEW.created_by, NEW.scheduled_at, NEW.queue_if_low_balance, NEW.narration, NEW.retry_of, NEW.mode, NEW.mode_reason)
+        IF (NEW.merchant_id, NEW.payout_id, NEW.amount, NEW.currency, NEW.bank_account_id, NEW.reference, NEW.metadata, NEW.created_at, NEW.created_by, NEW.scheduled_at, NEW.queue_if_low_balance, NEW.narration, NEW.retry_of, NEW.mode, NEW.mode_reason, NEW.fee)
             IS DISTINCT FROM
-            (OLD.merchant_id, OLD.payout_id, OLD.amount, OLD.currency, OLD.bank_account_id, OLD.reference, OLD.metadata, OLD.created_at, OLD.created_by, OLD.scheduled_at, OLD.queue_if_low_balance, OLD.narration, OLD.retry_of, OLD.mode, OLD.mode_reason)
+            (OLD.merchant_id, OLD.payout_id, OLD.amount, OLD.currency, OLD.bank_account_id, OLD.reference, OLD.metadata, OLD.created_at, OLD.created_by, OLD.scheduled_at, OLD.queue_if_low_balance, OLD.narration, OLD.retry_of, OLD.mode, OLD.mode_reason, OLD.fee)
         THEN
             RAISE EXCEPTION 'what a payout was asked to do never changes' USING ERRCODE = 'PR502';
         END IF;
+    -- a fee as rail.fees has them: fixed, and up to all of the amount
+    ELSIF NOT (NEW.amount <= 1000000000000000 AND NEW.fee BETWEEN 0 AND 1000000000000 + NEW.amount) THEN
+        RAISE EXCEPTION 'a payout is of 1 to 10^15 minor units, and its fee of 0 to 10^12 and the amount'
+            USING ERRCODE = 'PR101', DETAIL = json_build_object('field', 'amount');
     END IF;
 
     IF NEW.status IS DISTINCT FROM OLD.status THEN
@@ -42,7 +48,12 @@ BEGIN
         ),
         entry AS (
             INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)
-            SELECT NEW.merchant_id, NEW.currency, t.ledger_kind, NEW.amount, NEW.payout_id
+            SELECT
+                NEW.merchant_id,
+                NEW.currency,
+                t.ledger_kind,
+                CASE WHEN t.ledger_kind IN ('hold', 'release') THEN NEW.amount + NEW.fee ELSE NEW.amount END,
+                NEW.payout_id
             FROM edge t
             WHERE t.ledger_kind IS NOT NULL
         )
@@ -67,6 +78,10 @@ BEGIN
                 USING ERRCODE = 'PR201', DETAIL = json_build_object(
                     'field', 'status', 'payout_id', NEW.payout_id, 'current_status', OLD.status, 'requested_status', NEW.status
                 );
+        END IF;
+        IF v_ledger_kind = 'settle' AND NEW.fee > 0 THEN
+            INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)
+            VALUES (NEW.merchant_id, NEW.currency, 'fee', NEW.fee, NEW.payout_id);
         END IF;
         NEW.held_at := CASE v_ledger_kind WHEN 'hold' THEN NEW.updated_at ELSE OLD.held_at END;
         IF v_ledger_kind = 'release' THEN

@@ -23,7 +23,7 @@ BEGIN
             WHERE p.merchant_id = p_merchant_id AND p.currency = v_currency AND p.status = 'queued'
             ORDER BY p.updated_at, p.payout_id
             LIMIT 1;
-            EXIT WHEN NOT FOUND OR v_payout.amount > payout.available_balance(p_merchant_id, v_currency);
+            EXIT WHEN NOT FOUND OR v_payout.amount + v_payout.fee > payout.available_balance(p_merchant_id, v_currency);
 
             IF v_left = 0 THEN
                 UPDATE payout.payouts p

@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     IF p_payout.queue_if_low_balance AND payout.has_queue(p_merchant_id, p_payout.currency) THEN
         v_status := 'queued';
-    ELSIF p_payout.amount <= v_available THEN
+    ELSIF p_payout.amount + p_payout.fee <= v_available THEN
         RETURN payout.hold_payout(p_merchant_id, p_payout, p_actor, p_now);
     ELSE
         v_status := CASE WHEN p_payout.queue_if_low_balance THEN 'queued' ELSE 'failed' END;
@@ -27,8 +27,8 @@ BEGIN
         failure_code = CASE v_status WHEN 'failed' THEN 'insufficient_funds' END,
         failure_reason = CASE v_status
             WHEN 'failed' THEN format(
-                'when its time came, the available balance %s was less than the amount %s (minor units of %s)',
-                v_available, p_payout.amount, p_payout.currency
+                'when its time came, the available balance %s was less than %s',
+                v_available, payout.cost_in_words(p_payout.amount, p_payout.fee, p_payout.currency)
             )
         END,
         expires_at = CASE v_status WHEN 'queued' THEN p_now + coalesce(v_expires_after, INTERVAL '30 days') END,

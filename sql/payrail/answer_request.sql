@@ -1,4 +1,4 @@
--- Promises: one answer to one request. A payout is accepted only if its amount is available in the statement that reads
+-- Promises: one answer to one request. A payout is accepted only if its amount and its fee are available in the statement that reads
 -- the balance after the lock, and then the money is held at once; or it is scheduled for later, or may wait in the queue for
 -- money, and nothing is held. What the merchant's rules say is to be approved waits for that first. The first answer to an
 -- idempotency key is stored and given again word for word; a rejection is stored too, so that a retry can't turn into a surprise
@@ -23,6 +23,7 @@ DECLARE
     v_mode text;
     v_mode_reason text;
     v_opens_at timestamptz;
+    v_fee bigint;
     v_has_rules boolean;
     v_rules merchant.rules;
     v_over text;
@@ -95,7 +96,7 @@ BEGIN
 
     -- by the hours of when it is to be paid
     IF v_has_account THEN
-        SELECT c.mode, c.reason, c.opens_at INTO v_mode, v_mode_reason, v_opens_at
+        SELECT c.mode, c.reason, c.opens_at, c.fee INTO v_mode, v_mode_reason, v_opens_at, v_fee
         FROM rail.choose_mode(
             v_rail, v_kind, p_request.currency, p_request.amount, nullif(p_request.mode, 'auto'), coalesce(p_request.scheduled_at, p_now)
         ) c;
@@ -103,7 +104,7 @@ BEGIN
 
     IF p_request.scheduled_at IS NOT NULL THEN
         v_next_status := 'scheduled';
-    ELSIF v_available < p_request.amount OR (
+    ELSIF v_available < p_request.amount + v_fee OR (
         p_request.queue_if_low_balance AND payout.has_queue(p_merchant_id, p_request.currency)
     ) THEN
         v_next_status := CASE WHEN p_request.queue_if_low_balance THEN 'queued' END;
@@ -147,8 +148,8 @@ BEGIN
         v_body := payrail.problem(
             'insufficient_funds',
             format(
-                'available balance %s is less than the amount %s (minor units of %s)',
-                v_available, p_request.amount, p_request.currency
+                'available balance %s is less than %s', v_available,
+                payout.cost_in_words(p_request.amount, v_fee, p_request.currency)
             )
         );
     ELSIF v_over IS NOT NULL THEN
@@ -157,13 +158,13 @@ BEGIN
         INSERT INTO payout.payouts (
             merchant_id, payout_id, status, amount, currency, bank_account_id, reference, metadata, next_action_at, actor,
             scheduled_at, expires_at, approvals_required, queue_if_low_balance, narration, retry_of, created_by,
-            mode, mode_reason, mode_opens_at
+            mode, mode_reason, mode_opens_at, fee
         ) VALUES (
             p_merchant_id, uuidv7(), v_next_status, p_request.amount, p_request.currency, p_request.bank_account_id,
             p_request.reference, p_request.metadata, coalesce(v_expires_at, p_request.scheduled_at, v_opens_at), payrail.actor(p_actor),
             p_request.scheduled_at, v_expires_at, v_approvals, coalesce(p_request.queue_if_low_balance, FALSE),
             p_request.narration, p_request.retry_of, coalesce(p_owner, payrail.actor(p_actor)),
-            v_mode, v_mode_reason, CASE WHEN v_opens_at > coalesce(p_request.scheduled_at, p_now) THEN v_opens_at END
+            v_mode, v_mode_reason, CASE WHEN v_opens_at > coalesce(p_request.scheduled_at, p_now) THEN v_opens_at END, v_fee
         ) RETURNING * INTO v_payout;
         IF v_has_rules THEN
             PERFORM payout.count_usage(p_merchant_id, v_rules, v_payout.bank_account_id, v_payout.amount, v_payout.held_at);

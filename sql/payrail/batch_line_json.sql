@@ -17,7 +17,8 @@ RETURN row_to_json(
         (p_line).payout_status,
         coalesce((p_line).replayed, FALSE),
         (p_line).code,
-        (p_line).detail
+        (p_line).detail,
+        (p_line).fee
     )::payrail.batch_line_document
 );
 

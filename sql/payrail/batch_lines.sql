@@ -17,7 +17,8 @@ SELECT
     p.utr::text AS utr,
     p.failure_code,
     a.code,
-    a.detail
+    a.detail,
+    p.fee
 FROM payout.batch_lines l
 LEFT JOIN LATERAL (
     SELECT i.*
@@ -30,7 +31,8 @@ LEFT JOIN LATERAL (
     SELECT
         i.status,
         i.utr,
-        i.failure_code
+        i.failure_code,
+        i.fee
     FROM payout.payouts i
     WHERE i.merchant_id = l.merchant_id AND i.payout_id = a.payout_id
     ORDER BY i.payout_id

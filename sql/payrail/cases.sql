@@ -24,7 +24,8 @@ SELECT
     o.proposed_by,
     o.proposed_at,
     p.amount::bigint AS payout_amount,
-    p.currency AS payout_currency
+    p.currency AS payout_currency,
+    p.fee AS payout_fee
 FROM rail.cases c
 LEFT JOIN merchant.merchants m ON c.merchant_id = m.merchant_id
 LEFT JOIN payout.payouts p ON c.merchant_id = p.merchant_id AND c.payout_id = p.payout_id

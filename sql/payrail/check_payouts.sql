@@ -19,6 +19,7 @@ BEGIN
             r.line,
             r.amount,
             r.currency,
+            m.fee,
             r.scheduled_at,
             r.queue_if_low_balance,
             coalesce(
@@ -39,14 +40,7 @@ BEGIN
                     WHEN c.currency IS NULL THEN 'currency_unknown'
                     WHEN NOT (r.scheduled_at > v_now AND r.scheduled_at <= v_now + INTERVAL '366 days') THEN 'scheduled_at_invalid'
                     WHEN a.bank_account_id IS NULL THEN 'bank_account_not_found'
-                    WHEN
-                        NOT EXISTS (
-                            SELECT
-                            FROM rail.choose_mode(
-                                a.rail, a.kind, r.currency, r.amount, nullif(r.mode, 'auto'), coalesce(r.scheduled_at, v_now)
-                            )
-                        )
-                        THEN 'mode_unavailable'
+                    WHEN m.opens_at IS NULL THEN 'mode_unavailable'
                     WHEN r.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, r.retry_of) IS NOT NULL THEN 'retry_of_invalid'
                 END
             ) AS problem,
@@ -61,6 +55,9 @@ BEGIN
         LEFT JOIN payout.idempotency_keys k ON k.merchant_id = p_merchant_id AND r.idempotency_key = k.idempotency_key
         LEFT JOIN merchant.bank_accounts a
             ON a.merchant_id = p_merchant_id AND r.bank_account_id = a.bank_account_id AND a.archived_at IS NULL
+        LEFT JOIN LATERAL rail.choose_mode(
+            a.rail, a.kind, r.currency, r.amount, nullif(r.mode, 'auto'), coalesce(r.scheduled_at, v_now)
+        ) m ON TRUE
         LEFT JOIN ledger.currencies c ON r.currency = c.currency
         ORDER BY r.currency, r.line
     LOOP
@@ -79,17 +76,17 @@ BEGIN
             END IF;
             -- what waits takes nothing now
             CONTINUE WHEN v_row.scheduled_at IS NOT NULL;
-            IF v_row.queue_if_low_balance AND (v_has_queue OR v_row.amount > v_left) THEN
+            IF v_row.queue_if_low_balance AND (v_has_queue OR v_row.amount + v_row.fee > v_left) THEN
                 v_has_queue := TRUE;
                 CONTINUE;
             END IF;
-            IF v_row.amount <= v_left THEN
-                v_left := v_left - v_row.amount;
+            IF v_row.amount + v_row.fee <= v_left THEN
+                v_left := v_left - v_row.amount - v_row.fee;
                 CONTINUE;
             END IF;
             code := 'insufficient_funds';
             detail := format(
-                'available balance %s is less than the amount %s (minor units of %s)', v_left, v_row.amount, v_row.currency
+                'available balance %s is less than %s', v_left, payout.cost_in_words(v_row.amount, v_row.fee, v_row.currency)
             );
         END IF;
         RETURN NEXT;

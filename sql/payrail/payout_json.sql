@@ -32,7 +32,8 @@ RETURN row_to_json(
         (p_payout).narration,
         (p_payout).retry_of,
         (p_payout).mode,
-        (p_payout).mode_reason
+        (p_payout).mode_reason,
+        (p_payout).fee
     )::payrail.payout_document
 );
 

@@ -35,7 +35,8 @@ SELECT
     p.created_by,
     p.mode,
     p.mode_reason,
-    p.mode_opens_at
+    p.mode_opens_at,
+    p.fee
 FROM payout.payouts p;
 
 COMMENT ON VIEW payrail.payouts IS 'Payouts, one row each; amounts in minor units.';

@@ -1,4 +1,4 @@
--- Promises: no new payout goes by this mode; those that were to are sent all the same. With
+-- Promises: no new payout goes by this mode, and its fees are gone with it; those that were to are sent all the same. With
 -- p_session_hash, who did it is whoever is signed in to the console with it. One row in the log of actions; repeating it changes nothing.
 -- Raises: PR503 nobody is signed in with it.
 CREATE OR REPLACE FUNCTION payrail.remove_mode(
@@ -12,6 +12,8 @@ AS $$
 DECLARE
     v_actor text := payrail.acting(p_actor, p_session_hash);
 BEGIN
+    DELETE FROM rail.fees f
+    WHERE f.rail = p_rail AND f.mode = p_mode AND f.currency = p_currency;
     DELETE FROM rail.modes m
     WHERE m.rail = p_rail AND m.mode = p_mode AND m.currency = p_currency;
     IF FOUND THEN
@@ -21,4 +23,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION payrail.remove_mode IS 'Takes a mode from a bank. A bank without modes for a kind of account is given all payouts to it.';
+COMMENT ON FUNCTION payrail.remove_mode IS 'Takes a mode, with its fees, from a bank. A bank without modes for a kind of account is given all payouts to it.';

@@ -59,7 +59,8 @@ BEGIN
                 'next_step', 'Add money: it goes on by itself, in its turn. It expires at ' || payrail.utc(p_payout.expires_at) || '.',
                 'expected_by', NULL,
                 'rail_code', NULL,
-                'description', 'The available balance is less than the amount, or than that of one before it in the queue.'
+                'description', 'The available balance is less than the amount' || CASE WHEN p_payout.fee > 0 THEN ' and its fee' ELSE '' END
+                || ', or than that of one before it in the queue.'
             );
         WHEN 'expired' THEN
             RETURN json_build_object(

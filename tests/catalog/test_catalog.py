@@ -38,6 +38,7 @@ REFERENCE = {
     # and what is a bank's
     "rail.rails",
     "rail.modes",
+    "rail.fees",
     "rail.holidays",
     "rail.calls",
     "rail.notices",
@@ -81,6 +82,8 @@ ABOUT_ALL = {
     "mode_hours",
     "set_mode",
     "remove_mode",
+    "set_fee",
+    "remove_fee",
     "set_holiday",
     "report_calls",
     "receive_notices",

@@ -53,6 +53,9 @@ def rich(shared_database: Database) -> Iterator[Desk]:
         assert desk.violations() == {}  # all tampering was rolled back
 
 
+CHARGED = 5000  # a payout of so much, or more, has a fee
+
+
 def live(desk: Desk) -> None:
     """Do a bit of everything."""
     made = [desk.payout(status) for status in STATUSES]
@@ -71,9 +74,12 @@ def live(desk: Desk) -> None:
     desk.advance(batch, limit=2)
     for payout_id in made:
         desk.settle_batch((payout_id, "LATE", {"said": "paid"}))
+    desk.fee(amount_from=CHARGED, fixed=70, basis_points=25)
+    for status in ("settled", "returned", "failed"):
+        desk.payout(status, CHARGED)
     desk.claim(limit=2)
     desk.postpone(*[row["payout_id"] for row in desk.table("payouts")])
-    desk.payout("processing")  # claims what is pending
+    desk.payout("processing", CHARGED)  # claims what is pending
     desk.payout()
 
 
@@ -191,6 +197,7 @@ ONE = (
     f" WHERE {MINE} AND status = '{{}}')"
 )
 PENDING, PROCESSING, SETTLED, FAILED, CANCELLED, RETURNED = (ONE.format(s) for s in STATUSES)
+OF_FEE = f"{MINE} AND payout_id IN (SELECT payout_id FROM payout.payouts WHERE {MINE} AND fee > 0)"
 SCHEDULED, REJECTED = ONE.format("scheduled"), ONE.format("rejected")
 
 TAMPERINGS: list[tuple[str, str]] = [
@@ -243,6 +250,26 @@ TAMPERINGS: list[tuple[str, str]] = [
             "UPDATE payout.payouts SET status = 'settled', settled_at = now(), utr = 'U',"
             f" failure_code = NULL WHERE {FAILED}"
         ),
+    ),
+    # a fee that is another, none, or nowhere
+    (
+        "payout_entries",
+        f"UPDATE payout.payouts SET fee = fee + 1 WHERE {OF_FEE} AND status = 'settled'",
+    ),
+    ("payout_entries", f"UPDATE payout.payouts SET fee = 1 WHERE {PENDING}"),
+    (
+        "payout_entries",
+        f"UPDATE ledger.entries SET amount = amount + 1 WHERE {OF_FEE} AND kind = 'fee'",
+    ),
+    ("payout_entries", f"DELETE FROM ledger.entries WHERE {OF_FEE} AND kind = 'fee'"),
+    (
+        "held_mismatch",
+        f"UPDATE payout.payouts SET fee = fee - 1 WHERE {OF_FEE} AND status = 'processing'",
+    ),
+    ("broken_replay", f"UPDATE ledger.entries SET amount = 1 WHERE {OF_FEE} AND kind = 'fee'"),
+    (
+        "money_not_conserved",
+        f"UPDATE ledger.entries SET amount = 1 WHERE {OF_FEE} AND kind = 'fee'",
     ),
     ("payout_entries", f"UPDATE payout.payouts SET held_at = now() WHERE {SCHEDULED}"),
     ("payout_entries", f"UPDATE payout.payouts SET held_at = NULL WHERE {REJECTED}"),

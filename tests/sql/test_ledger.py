@@ -16,6 +16,7 @@ KINDS = {
     "credit": ("external", "available"),
     "hold": ("available", "held"),
     "settle": ("held", "external"),
+    "fee": ("held", "fees"),
     "release": ("held", "available"),
     "return": ("external", "available"),
 }
@@ -81,7 +82,7 @@ def test_debits_equal_credits(desk: Desk) -> None:
             for line in lines
             if line["account"] == account
         )
-        for account in ("available", "held", "external")
+        for account in ("available", "held", "external", "fees")
     }
     assert (balance["available"], balance["held"]) == desk.balance()
     assert sum(balance.values()) == 0

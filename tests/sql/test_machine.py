@@ -53,6 +53,11 @@ RULES: Final[list[dict[str, Any]]] = [
     {"daily_limit": 4000},
     {"approve_from": 2000, "daily_limit": 5000, "over_limit": "approve"},
 ]
+# what payouts may cost, by the amount from which on: fixed, and of 10,000 parts of the amount
+FEES = st.tuples(
+    st.sampled_from([1, 2000]), st.sampled_from([0, 45]), st.sampled_from([0, 15, 1250])
+)
+IMPS: Final = 50_000_000  # by which all goes up to so much; what is more has no fee
 WAITING: Final = ("awaiting_approval", "scheduled", "queued")
 
 
@@ -62,6 +67,7 @@ class Payout:
 
     payout_id: UUID
     amount: int
+    fee: int
     path: list[str] = field(default_factory=lambda: ["pending"])
     said: dict[str, str] = field(default_factory=dict)  # paid, refused, returned: the code
     evidence: int = 0
@@ -76,6 +82,10 @@ class Payout:
     @property
     def status(self) -> str:
         return self.path[-1]
+
+    @property
+    def cost(self) -> int:
+        return self.amount + self.fee
 
 
 SUFFIXES: Final = (("second_", "al"), ("", "e"))
@@ -97,11 +107,21 @@ class Model:
     passed: timedelta = timedelta()  # of the time since
     answers: dict[str, tuple[int, Answer]] = field(default_factory=dict)
     credits: dict[str, int] = field(default_factory=dict)
+    fees: dict[int, tuple[int, int]] = field(default_factory=dict)
+    earned: int = 0
 
     def is_over(self, amount: int) -> bool:
-        """Whether a limit would be passed; in months it is another day than the holds' own."""
-        used = 0 if self.passed > timedelta(hours=9) else self.used
+        """Whether a limit would be passed; after eleven hours it is another day."""
+        used = 0 if self.passed > timedelta(hours=11) else self.used
         return used + amount > int(self.rules.get("daily_limit", amount + used))
+
+    def fee(self, amount: int) -> int:
+        """Return what a new payout costs: halves of a paisa are a paisa."""
+        reached = [start for start in self.fees if start <= amount <= IMPS]
+        if not reached:
+            return 0
+        fixed, points = self.fees[max(reached)]
+        return fixed + (amount * points * 2 + 10_000) // 20_000
 
     def approvals(self, amount: int) -> int:
         two, one = (self.rules.get(f"{s}approv{e}_from", 10**16) for s, e in SUFFIXES)
@@ -130,7 +150,8 @@ class Model:
 
     def is_there(self, amount: int, *, waits: str | None) -> bool:
         """Whether a payout gets its money at once: who may wait waits behind those who do."""
-        return amount <= self.available and not (waits == "queued" and self.queue)
+        enough = amount + self.fee(amount) <= self.available
+        return enough and not (waits == "queued" and self.queue)
 
     def answered(
         self, key: str, amount: int | None, answer: Answer, *, waits: str | None = None
@@ -146,7 +167,9 @@ class Model:
         elif amount is not None and code in {None, *STORED}:
             self.answers[key] = amount, answer
             if status == 201:
-                self.create(Payout(answer.payout_id, amount), waits)
+                fee = self.fee(amount)
+                assert answer.json["fee"] == fee
+                self.create(Payout(answer.payout_id, amount, fee), waits)
 
     def create(self, payout: Payout, waits: str | None) -> None:
         """Take a payout in, in the first of its statuses."""
@@ -166,8 +189,8 @@ class Model:
 
     def take(self, payout: Payout) -> None:
         """Hold a payout's money; it is pending then, or awaits approval."""
-        self.available -= payout.amount
-        self.held += payout.amount
+        self.available -= payout.cost
+        self.held += payout.cost
         self.used += payout.amount
         payout.is_held = True
         if len(payout.approvers) < payout.required:
@@ -187,10 +210,10 @@ class Model:
         self.take(payout)
 
     def start_scheduled(self, payout: Payout) -> None:
-        if payout.queues and (self.queue or payout.amount > self.available):
+        if payout.queues and (self.queue or payout.cost > self.available):
             payout.path.append("queued")
             self.queue.append(payout)
-        elif payout.amount <= self.available:
+        elif payout.cost <= self.available:
             self.start(payout)
         else:
             payout.path.append("failed")
@@ -198,15 +221,19 @@ class Model:
 
     def promote(self) -> None:
         """Let the queue go on, until one does not fit."""
-        while self.queue and self.queue[0].amount <= self.available:
+        while self.queue and self.queue[0].cost <= self.available:
             self.start(self.queue.pop(0))
 
     def move(self, payout: Payout, status: str) -> None:
         """Let a payout change its status, and the money with it."""
         payout.path.append(status)
         if status in {"settled", *RELEASED} and payout.is_held:
-            self.held -= payout.amount
-        if status in {"returned", *RELEASED} and payout.is_held:
+            self.held -= payout.cost
+        if status in RELEASED and payout.is_held:
+            self.available += payout.cost
+        if status == "settled":
+            self.earned += payout.fee
+        if status == "returned":
             self.available += payout.amount
         if status in RELEASED and payout.is_held:
             self.used -= payout.amount
@@ -234,8 +261,8 @@ class Model:
         """Let a payout expire; the queue goes on when all have."""
         payout.path.append("expired")
         if payout.is_held:
-            self.held -= payout.amount
-            self.available += payout.amount
+            self.held -= payout.cost
+            self.available += payout.cost
             self.used -= payout.amount
         if payout in self.queue:
             self.queue.remove(payout)
@@ -270,11 +297,25 @@ class Machine(RuleBasedStateMachine):
             for row in views
         )
 
-    @initialize(rules=st.sampled_from(RULES))
-    def have_rules(self, rules: dict[str, Any]) -> None:
+    @initialize(rules=st.sampled_from(RULES), fee=st.none() | FEES)
+    def have_rules(self, rules: dict[str, Any], fee: tuple[int, int, int] | None) -> None:
         if rules:
             self.desk.rule(**rules)
         self.model.rules = rules
+        self.desk.sql("payrail_owner", "DELETE FROM rail.fees", [])  # of the merchant before
+        if fee:
+            self.change_fee(fee)
+
+    def change_fee(self, fee: tuple[int, int, int]) -> None:
+        """Set a fee, or take it away if it is set already."""
+        amount_from, fixed, points = fee
+        if self.model.fees.get(amount_from) == (fixed, points):
+            removed = "SELECT payrail.remove_fee('sandbox', 'IMPS', 'INR', %s)"
+            self.desk.sql("payrail_operator", removed, [amount_from])
+            del self.model.fees[amount_from]
+        else:
+            self.desk.fee(amount_from=amount_from, fixed=fixed, basis_points=points)
+            self.model.fees[amount_from] = (fixed, points)
 
     def payout(self, number: int) -> Payout:
         return self.model.payouts[number % len(self.model.payouts)]
@@ -317,7 +358,8 @@ class Machine(RuleBasedStateMachine):
             if waiting[-1].status == "awaiting_approval":
                 self.approve(len(waiting) - 1, "chitra")
         if spend and self.model.available:
-            self.create(f"k-{len(self.model.answers)}", self.model.available)
+            cost = self.model.fee(self.model.available)
+            self.create(f"k-{len(self.model.answers)}", max(self.model.available - cost, 1))
         self.let_time_pass(HOUR)
 
     @precondition(lambda self: not self.model.queue)
@@ -440,12 +482,20 @@ class Machine(RuleBasedStateMachine):
             with self.desk.refused("PR203"):
                 self.desk.credit(amount, reference)
 
+    @rule(reference=REFERENCES, amount=st.integers(1, 3000), fee=FEES)
+    def credit_and_charge(self, reference: str, amount: int, fee: tuple[int, int, int]) -> None:
+        """What new payouts cost changes, and money comes for those that were there."""
+        self.change_fee(fee)
+        self.credit(reference, amount)
+
     @rule(limit=st.integers(1, 4))
     def claim(self, limit: int) -> None:
         at = {row["payout_id"]: row["next_action_at"] for row in self.desk.table("payouts")}
-        self.model.due.sort(key=lambda payout: at[payout.payout_id])
-        expected = self.model.due[:limit]
         rows = self.desk.claim(limit=limit, lease="1 hour")
+        claimed = {row["payout_id"] for row in rows}
+        # of those that are due since the same instant, any may be first
+        self.model.due.sort(key=lambda p: (at[p.payout_id], p.payout_id not in claimed))
+        expected = self.model.due[:limit]
         want = {p.payout_id: "submit" if p.status == "pending" else "enquire" for p in expected}
         assert {row["payout_id"]: row["action"] for row in rows} == want
         for payout in expected:
@@ -544,6 +594,9 @@ class Machine(RuleBasedStateMachine):
         Machine.steps += 1
         assert self.desk.sql("payrail_auditor", self.audit) == []
         assert self.desk.balance() == (self.model.available, self.model.held)
+        lines = self.desk.table("ledger_lines")
+        fees = [line["credit"] for line in lines if line["account"] == "fees"]
+        assert sum(fees) == self.model.earned
         rows = self.desk.sql(
             "payrail_api",
             "SELECT payout_id, status, utr, failure_code, return_code, attempts"

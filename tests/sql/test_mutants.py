@@ -23,6 +23,7 @@ from tests.desk import Desk
 from tests.sql import test_batches as batches
 from tests.sql import test_cases as cases
 from tests.sql import test_claims as claims
+from tests.sql import test_fees as fees
 from tests.sql import test_files as files
 from tests.sql import test_idempotency as idempotency
 from tests.sql import test_keys as keys
@@ -89,6 +90,8 @@ def filing(check: Check) -> Check:
 fails_no_filed: Final = (
     files.test_nobody_fails_a_payout_while_its_file_can_leave_or_the_bank_can_still_execute_it
 )
+
+FEE_OF: Final = fees.test_the_fee_is_that_of_the_greatest_amount_not_above_and_halves_are_rounded_up
 
 MUTANTS: Final = [
     Mutant(
@@ -188,13 +191,76 @@ MUTANTS: Final = [
         "the balance is not checked",
         (payouts.test_two_payouts_of_sixty_from_a_hundred,),
         "payrail/answer_request.sql",
-        (("ELSIF v_available < p_request.amount OR", "ELSIF"),),
+        (("ELSIF v_available < p_request.amount + v_fee OR", "ELSIF"),),
     ),
     Mutant(
         "the balance is checked off by one",
         (payouts.test_all_of_the_balance_can_be_paid_out_and_not_a_paisa_more,),
         "payrail/answer_request.sql",
         (("v_available < p_request.amount", "v_available <= p_request.amount"),),
+    ),
+    Mutant(
+        "a payout needs no money for its fee",
+        (fees.test_money_has_to_do_for_the_fee_too,),
+        "payrail/answer_request.sql",
+        (("p_request.amount + v_fee OR (", "p_request.amount OR ("),),
+    ),
+    Mutant(
+        "the queue goes on without money for the fee",
+        (fees.test_a_queued_payout_waits_for_its_fee_too,),
+        "payout/promote_queued.sql",
+        (("v_payout.amount + v_payout.fee >", "v_payout.amount >"),),
+    ),
+    Mutant(
+        "what is scheduled starts without money for the fee",
+        (fees.test_a_scheduled_payout_needs_its_fee_when_its_time_comes,),
+        "payout/start_scheduled.sql",
+        (("p_payout.amount + p_payout.fee <=", "p_payout.amount <="),),
+    ),
+    Mutant(
+        "what is checked leaves the fee out",
+        (fees.test_what_is_checked_counts_the_fee_as_what_is_created_does,),
+        "payrail/check_payouts.sql",
+        (("v_left - v_row.amount - v_row.fee", "v_left - v_row.amount"),),
+    ),
+    Mutant(
+        "a fee is not booked",
+        (partial(fees.test_a_fee_is_held_booked_and_given_back_with_its_payout, status="settled"),),
+        "payout/apply_transition.sql",
+        (("v_ledger_kind = 'settle' AND NEW.fee > 0", "FALSE"),),
+    ),
+    Mutant(
+        "a failed payout's fee is kept",
+        (partial(fees.test_a_fee_is_held_booked_and_given_back_with_its_payout, status="failed"),),
+        "payout/apply_transition.sql",
+        (("t.ledger_kind IN ('hold', 'release')", "t.ledger_kind = 'hold'"),),
+    ),
+    Mutant(
+        "a fee changes with its payout",
+        (
+            partial(
+                payouts.test_what_was_asked_for_never_changes,
+                status="settled",
+                assignment="fee = fee + 1",
+            ),
+        ),
+        "payout/apply_transition.sql",
+        (
+            ("NEW.mode_reason, NEW.fee)", "NEW.mode_reason)"),
+            ("OLD.mode_reason, OLD.fee)", "OLD.mode_reason)"),
+        ),
+    ),
+    Mutant(
+        "every amount has the lowest fee",
+        (partial(FEE_OF, amount=2200, fee=6),),
+        "rail/choose_mode.sql",
+        (("ORDER BY f.amount_from DESC", "ORDER BY f.amount_from"),),
+    ),
+    Mutant(
+        "half a paisa is let go",
+        (partial(FEE_OF, amount=2200, fee=6),),
+        "rail/choose_mode.sql",
+        (("round(", "trunc("),),
     ),
     Mutant(
         "the fingerprint is not compared",

@@ -128,6 +128,7 @@ def test_the_answer_is_the_payout(desk: Desk) -> None:
         "retry_of",
         "mode",
         "mode_reason",
+        "fee",
     ]
     assert answer.json["created_at"] == answer.json["updated_at"]
     assert answer.json["created_at"].endswith("Z")
@@ -375,6 +376,7 @@ def test_a_payout_needs_a_bank_account_of_the_merchant(desk: Desk) -> None:
         "created_at = now() - INTERVAL '1 day'",
         "merchant_id = uuidv7()",
         "payout_id = uuidv7()",
+        "fee = fee + 1",
     ],
 )
 @pytest.mark.parametrize("status", ["processing", "settled"])

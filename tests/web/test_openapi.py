@@ -87,11 +87,12 @@ def test_the_docs_page(client: Client) -> None:
 
 
 def test_statuses_and_kinds_are_those_of_the_database(admin: Connection) -> None:
-    edges = admin.execute("SELECT to_status, ledger_kind FROM payout.transitions").fetchall()
+    edges = admin.execute("SELECT to_status FROM payout.transitions").fetchall()
     assert set(get_args(types.Status)) == {edge["to_status"] for edge in edges}
-    assert set(get_args(types.Kind)) - {"credit"} == {edge["ledger_kind"] for edge in edges} - {
-        None
-    }
+    kinds = admin.execute("SELECT * FROM ledger.kinds").fetchall()
+    assert set(get_args(types.Kind)) == {kind["kind"] for kind in kinds}
+    accounts = {kind[side] for kind in kinds for side in ("debit_account", "credit_account")}
+    assert set(get_args(types.Account)) == accounts
 
 
 class Page(HTMLParser):
