@@ -420,7 +420,8 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
         # find them all
         *(f"payrail.{name}" for name in ("due_merchants", "due_batches", "waiting_merchants")),
         # these count or look through them all
-        *(f"payrail.{name}" for name in ("open_payouts", "open_cases", "work", "throughput")),
+        *(f"payrail.open_{name}" for name in ("payouts", "batches", "cases")),
+        *(f"payrail.{name}" for name in ("work", "throughput")),
         *(f"payrail.{name}" for name in ("find_payouts", "troubled_payouts")),
         *(f"payrail.{name}" for name in ("due_endpoints", "webhook_work", "webhook_calls")),
         "payrail.changes",  # looks at several that were asked for
