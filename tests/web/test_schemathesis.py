@@ -22,6 +22,7 @@ from tests.web.conftest import Web
 
 SETTINGS: Final = Path(__file__).parent / "schemathesis.toml"
 SECONDS: Final = os.environ.get("SECONDS")
+PAYOUTS: Final = 100  # that await approval, so that there are some to be decided for long
 # a bound that is no time: the same is asked on any machine; what covers each schema takes longer
 SHORT: Final = ["--phases=examples,fuzzing,stateful", "--max-examples=5", "--seed=1"]
 
@@ -38,8 +39,9 @@ def test_every_answer_is_as_described(database: Database, web: Web) -> None:
             reads_per_second=10**6,
             writes_per_second=10**6,
         )
-        for status in ("pending", "awaiting_approval", "failed"):
-            desk.payout(status)
+        payouts = [desk.payout(one) for one in ("settled", "failed", "scheduled", "queued")]
+        desk.rule(approve_from=1)
+        payouts += [desk.create(f"k{number}").payout_id for number in range(PAYOUTS)]
         asked = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", f"--config-file={SETTINGS}", "run"),
@@ -49,7 +51,11 @@ def test_every_answer_is_as_described(database: Database, web: Web) -> None:
                 *([f"--max-time={SECONDS}"] if SECONDS else SHORT),
             ],
             cwd=ROOT,
-            env={**os.environ, "OWN_API_KEY_ID": str(key["api_key_id"])},
+            env={
+                **os.environ,
+                "OWN_API_KEY_ID": str(key["api_key_id"]),
+                "PAYOUT_IDS": ",".join(map(str, payouts)),
+            },
             capture_output=True,
             text=True,
             check=False,
