@@ -316,3 +316,14 @@ def test_a_call_for_many_has_no_answer_for_a_merchant_who_is_not_there(own_desk:
     request = ("k", 1000, "INR", ACCOUNT, *NEW)
     found = own_desk.create_for_many((stranger, "asha", request), (own_desk, "asha", request))
     assert [answer and answer.status for answer in found] == [None, 201]
+
+
+def test_a_call_for_many_holds_its_locks_until_it_is_committed(own_desk: Desk) -> None:
+    free = (
+        "SELECT name FROM merchant.merchants WHERE merchant_id = %(merchant_id)s"
+        " FOR NO KEY UPDATE SKIP LOCKED"
+    )
+    with own_desk.connection("payrail_api").transaction():
+        own_desk.create_for_many((own_desk, "asha", ("k", 1000, "INR", ACCOUNT, *NEW)))
+        assert own_desk.sql("admin", free) == []
+    assert len(own_desk.sql("admin", free)) == 1

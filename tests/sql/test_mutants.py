@@ -159,6 +159,18 @@ MUTANTS: Final = [
         (("FOR NO KEY UPDATE;", ";"),),
     ),
     Mutant(
+        "a call for many locks nobody",
+        (idempotency.test_a_call_for_many_holds_its_locks_until_it_is_committed,),
+        "merchant/lock_free_merchants.sql",
+        (("FOR NO KEY UPDATE SKIP LOCKED;", ";"),),
+    ),
+    Mutant(
+        "a call for many waits for a lock",
+        (idempotency.test_a_call_for_many_waits_for_no_lock,),
+        "merchant/lock_free_merchants.sql",
+        ((" SKIP LOCKED;", ";"),),
+    ),
+    Mutant(
         "the balance is read before the lock",
         (races.test_the_balance_is_spent_exactly_once,),
         "payrail/create_payout.sql",
@@ -450,7 +462,7 @@ MUTANTS: Final = [
     Mutant(
         "an expired key still opens",
         (keys.test_an_expired_key_names_nobody,),
-        "payrail/authenticate.sql",
+        "payrail/authenticate_keys.sql",
         (
             (
                 "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now());",
@@ -461,8 +473,8 @@ MUTANTS: Final = [
     Mutant(
         "a revoked key still opens",
         (keys.test_a_revoked_key_names_nobody_at_once,),
-        "payrail/authenticate.sql",
-        (("k.key_hash = p_key_hash AND k.revoked_at IS NULL AND", "k.key_hash = p_key_hash AND"),),
+        "payrail/authenticate_keys.sql",
+        (("ANY (p_key_hashes) AND k.revoked_at IS NULL AND", "ANY (p_key_hashes) AND"),),
     ),
     Mutant(
         "a key grants what it lacks",
@@ -509,7 +521,7 @@ MUTANTS: Final = [
                 state="PR901",
             ),
         ),
-        "merchant/lock_merchant.sql",
+        "merchant/require_durability.sql",
         (("NOT IN ('on', 'remote_apply')", "IS NULL"),),
     ),
     Mutant(
@@ -523,7 +535,7 @@ MUTANTS: Final = [
                 state="PR902",
             ),
         ),
-        "merchant/lock_merchant.sql",
+        "merchant/require_durability.sql",
         (("<> 'read committed'", "IS NULL"),),
     ),
     Mutant(
