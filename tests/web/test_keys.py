@@ -179,8 +179,9 @@ def test_a_key_is_revoked_at_once(keeper: Client) -> None:
 
 
 def test_whoever_keeps_asking_is_let_in_while_a_key_rolls_and_not_once_it_is_revoked(
-    keeper: Client,
+    new_client: NewClient,
 ) -> None:
+    keeper = new_client(scopes=ALL, owner="asha", reads_per_second=10**6)
     old = made(keeper)
     over = threading.Event()
 
