@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION rail.choose_mode(p_rail text, p_kind text, p_currency
 RETURNS TABLE (mode text, reason text, opens_at timestamptz, fee bigint)
 LANGUAGE sql
 STABLE
-BEGIN ATOMIC
+AS $$
 SELECT
     c.mode,
     CASE
@@ -56,4 +56,4 @@ FROM (
     ORDER BY o.opens_at, o.rank, o.mode
     LIMIT 1
 ) c;
-END;
+$$;
