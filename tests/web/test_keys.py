@@ -195,14 +195,16 @@ def test_whoever_keeps_asking_is_let_in_while_a_key_rolls_and_not_once_it_is_rev
 
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask, number) for number in range(4)]
-        new = keeper.post(f"/api_keys/{old['id']}/roll/", {"overlap_seconds": 60}).json
-        assert status(keeper, new["secret"]) == 200
-        revoking = time.monotonic()
-        assert keeper("POST", f"/api_keys/{old['id']}/revoke/").status == 200
-        revoked = time.monotonic()
-        assert [status(keeper, old["secret"]) for _ in range(4)] == [401] * 4
-        over.set()
-        found = [answer for one in asked for answer in one.result()]
+        try:
+            new = keeper.post(f"/api_keys/{old['id']}/roll/", {"overlap_seconds": 60}).json
+            assert status(keeper, new["secret"]) == 200
+            revoking = time.monotonic()
+            assert keeper("POST", f"/api_keys/{old['id']}/revoke/").status == 200
+            revoked = time.monotonic()
+            assert [status(keeper, old["secret"]) for _ in range(4)] == [401] * 4
+        finally:
+            over.set()
+    found = [answer for one in asked for answer in one.result()]
     assert {code for _, code, end in found if end < revoking} <= {200}
     assert {code for begun, code, _ in found if begun > revoked} <= {401}
     assert status(keeper, new["secret"]) == 200
