@@ -107,7 +107,7 @@ class Gather(Generic[Ask, Told]):
         metrics.gathered(self.name, len(requests))
         told: Sequence[Told | None] = [None] * len(requests)
         try:
-            told = await self.together([request.ask for request in requests])
+            told = _whole(requests, await self.together([request.ask for request in requests]))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
             if _is_of_all(exc):
                 _fail(requests, exc)
@@ -139,7 +139,7 @@ class Gather(Generic[Ask, Told]):
         if not wanted:
             return True
         try:
-            told = await self.alone([request.ask for request in wanted])
+            told = _whole(wanted, await self.alone([request.ask for request in wanted]))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
             if len(wanted) == 1 or _is_of_all(exc):
                 _fail(wanted, exc)
@@ -153,6 +153,14 @@ class Gather(Generic[Ask, Told]):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _whole(requests: Sequence[object], told: Sequence[Told]) -> Sequence[Told]:
+    """Return the answers, if there is one to each request."""
+    if len(told) != len(requests):
+        message = f"{len(requests)} requests and {len(told)} answers"
+        raise RuntimeError(message)
+    return told
 
 
 def _is_of_all(exc: Exception) -> bool:

@@ -148,6 +148,22 @@ def test_a_database_that_is_away_is_so_for_all_and_is_not_asked_again() -> None:
     run(test)
 
 
+def test_a_door_that_gives_too_few_answers_gives_none() -> None:
+    """Nobody gets another's answer, and nobody waits for ever."""
+
+    async def test() -> None:
+        async def short(asks: Sequence[int]) -> list[int]:
+            return [*asks][:-1]
+
+        door: Gather[int, int] = Gather("test", short, short)
+        for _ in range(2):
+            work = (door.ask("a", number) for number in range(5))
+            found = await asyncio.gather(*work, return_exceptions=True)
+            assert all(isinstance(one, RuntimeError) for one in found)
+
+    run(test)
+
+
 def test_whoever_has_gone_before_the_call_is_left_out_and_the_others_go_on() -> None:
     async def test() -> None:
         door = Door()
