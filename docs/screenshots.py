@@ -6,6 +6,7 @@ Runs a demo of its own on a spare port, with its own data, pays a little, and ph
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import secrets
 import shutil
@@ -76,6 +77,7 @@ def main() -> None:
         playwright.chromium.launch(executable_path=program, args=sandbox) as browser,
     ):
         pay(browser, address)
+        wait_for_approval(browser, address, environment)
         disagree(environment)
         take_console(browser, address)
         for width, height, schemes in SIZES:
@@ -99,12 +101,44 @@ def pay(browser: Browser, address: str) -> None:
     page = browser.new_page()
     sign_in(page, address)
     for number, amount in enumerate(PAYOUTS, 1):
-        page.goto(f"{address}/payouts/new")
-        page.fill("#amount", amount)
-        page.fill("#reference", f"invoice-{number}")
-        page.get_by_role("button", name="Request payout").click()
+        ask(page, address, amount, f"invoice-{number}")
         page.locator("h1 .badge.settled, h1 .badge.failed").wait_for(timeout=90_000)
     page.close()
+
+
+def run(environment: dict[str, str], *command: str) -> str:
+    """Run a command of PayRail's; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyapp", *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def wait_for_approval(browser: Browser, address: str, environment: dict[str, str]) -> None:
+    """Let one who works at the merchant ask for what others have to approve."""
+    run(environment, "rules", "set", "Acme Agency", "--approve-from", "100000")
+    scopes = [f"--scope={scope}" for scope in ("read", "payouts:create")]
+    made = run(environment, "key", "create", "Acme Agency", "--owner=bala", *scopes, "--json")
+    page = browser.new_page()
+    page.goto(f"{address}/sign-in")
+    page.get_by_label("API key").fill(json.loads(made)["secret"])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    for amount, reference in (("1,250", "rent-november"), ("1,900.75", "printer")):
+        ask(page, address, amount, reference)
+        page.locator("h1 .badge.awaiting_approval").wait_for()
+    page.close()
+
+
+def ask(page: Page, address: str, amount: str, reference: str) -> None:
+    """Request a payout."""
+    page.goto(f"{address}/payouts/new")
+    page.fill("#amount", amount)
+    page.fill("#reference", reference)
+    page.get_by_role("button", name="Request payout").click()
 
 
 def take(page: Page, address: str, name: str) -> None:
@@ -117,6 +151,9 @@ def take(page: Page, address: str, name: str) -> None:
     page.locator("tr", has_text="Settled").get_by_role("link").first.click()
     page.locator("#payout").wait_for()
     page.screenshot(path=HERE / "screenshots" / f"payout-{name}.png")
+    if name == "1440-light":
+        page.goto(f"{address}/approvals")
+        page.screenshot(path=HERE / "screenshots" / f"approvals-{name}.png")
 
 
 def disagree(environment: dict[str, str]) -> None:
@@ -164,6 +201,8 @@ def take_console(browser: Browser, address: str) -> None:
         page.goto(f"{address}/ops")
         page.screenshot(path=HERE / "screenshots" / f"console-{width}-light.png")
     page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{address}/ops/modes")
+    page.screenshot(path=HERE / "screenshots" / "modes-1440-light.png")
     page.goto(f"{address}/ops/cases")
     page.locator("tbody a").first.click()
     page.locator("#facts").wait_for()

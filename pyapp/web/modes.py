@@ -112,8 +112,10 @@ def _filled(mode: doors.PayMode) -> dict[str, str]:
         "mode": mode.mode,
         "currency": mode.currency,
         "rank": str(mode.rank),
-        "amount_min": money.plain(mode.amount_min, mode.currency),
-        "amount_max": money.plain(mode.amount_max, mode.currency),
+        "amount_min": money.plain(mode.amount_min, mode.currency) if mode.amount_min > 1 else "",
+        "amount_max": money.plain(mode.amount_max, mode.currency)
+        if mode.amount_max < money.MOST
+        else "",
         "opens": shown.clock(mode.opens) if mode.opens else "",
         "closes": shown.clock(mode.closes) if mode.closes else "",
         "time_zone": mode.time_zone,

@@ -271,7 +271,7 @@ def test_the_form_offers_the_modes_that_can_pay_and_takes_one(visitor: Visitor) 
     assert "UPI" not in page.text  # there is no such account
     form = payout_form(visitor, mode="NEFT", narration="Invoice 17")
     page = visitor.get(visitor.post("/payouts/new", form).location)
-    assert "Mode NEFT asked for" in page.text
+    assert "Mode NEFT · asked for" in page.text
     assert "Narration Invoice 17" in page.text
     (payout,) = payouts(visitor.client)
     assert (payout["mode"], payout["narration"]) == ("NEFT", "Invoice 17")
