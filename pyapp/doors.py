@@ -1394,6 +1394,7 @@ class Awaiting:
 
     payout_id: UUID
     amount: int
+    fee: int  # beyond the amount
     currency: str
     reference: str | None
     bank_account_id: str
@@ -1412,7 +1413,7 @@ async def awaiting(db: Pool, merchant_id: UUID, *, limit: int) -> list[Awaiting]
 
 
 _AWAITING: Final = b"""
-    SELECT p.payout_id, p.amount, p.currency, p.reference, p.bank_account_id, b.holder_name,
+    SELECT p.payout_id, p.amount, p.fee, p.currency, p.reference, p.bank_account_id, b.holder_name,
            p.created_by, p.created_at, p.expires_at, p.approvals_required,
            ARRAY(SELECT a.approver FROM payrail.approvals a
                  WHERE a.merchant_id = p.merchant_id AND a.payout_id = p.payout_id
