@@ -150,6 +150,7 @@ def take(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}/payouts")
     page.locator("tr", has_text="Settled").get_by_role("link").first.click()
     page.locator("#payout").wait_for()
+    page.wait_for_load_state()
     page.screenshot(path=HERE / "screenshots" / f"payout-{name}.png")
     if name == "1440-light":
         page.goto(f"{address}/approvals")

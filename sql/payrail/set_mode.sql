@@ -34,7 +34,8 @@ DECLARE
         WHEN p_rank BETWEEN 0 AND 1000 IS NOT TRUE THEN 'rank'
         WHEN p_amount_min BETWEEN 1 AND 1000000000000000 IS NOT TRUE THEN 'amount_min'
         WHEN p_amount_max BETWEEN p_amount_min AND 1000000000000000 IS NOT TRUE THEN 'amount_max'
-        WHEN num_nonnulls(p_opens, p_closes) = 1 OR p_opens >= p_closes THEN 'closes'
+        -- 24:00 is a time here only: clients have none
+        WHEN num_nonnulls(p_opens, p_closes) = 1 OR p_opens >= p_closes OR p_closes = '24:00' THEN 'closes'
         WHEN NOT (p_days <@ ARRAY[1, 2, 3, 4, 5, 6, 7]::smallint[] AND cardinality(p_days) > 0) THEN 'days'
         WHEN NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = p_time_zone) THEN 'time_zone'
         WHEN length(p_calendar) NOT BETWEEN 1 AND 64 THEN 'calendar'

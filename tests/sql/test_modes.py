@@ -334,6 +334,7 @@ def shared_desk(shared_database: Any) -> Iterator[Desk]:
         ({"amount_min": 5, "amount_max": 4}, "amount_max"),
         ({"opens": "09:00"}, "closes"),
         ({"opens": "09:00", "closes": "09:00"}, "closes"),
+        ({"opens": "09:00", "closes": "24:00"}, "closes"),
         ({"days": [0]}, "days"),
         ({"days": []}, "days"),
         ({"time_zone": "Asia/Atlantis"}, "time_zone"),
