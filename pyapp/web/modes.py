@@ -1,11 +1,12 @@
-"""The console's pages of how banks move money: their modes, when these are open, and holidays."""
+"""The console's pages of how banks move money: modes and what they cost, hours, and holidays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Annotated, Final
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
@@ -39,7 +40,11 @@ _WORDS: Final = {
     "calendar": "Use at most 64 characters, or nothing.",
     "day": "Enter a day.",
     "name": "Use 1 to 200 characters.",
+    "amount_from": "Enter an amount, such as 1,000, or nothing.",
+    "fixed": "Enter an amount up to 10^12 of the smallest unit, or nothing.",
+    "basis_points": "Enter 0 to 100, with two digits after the point at most, or nothing.",
 }
+_FEE: Final = ("amount_from", "fixed", "basis_points")
 
 
 class _Which(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +63,7 @@ async def _modes(
 ) -> Response:
     found = await doors.pay_modes(visit.db)
     hours = {(one.rail, one.mode, one.currency): one for one in await doors.mode_hours(visit.db)}
+    fees = await doors.fees(visit.db)
     days = await doors.holidays(visit.db)
     since = datetime.now(UTC).date() - timedelta(days=1)  # it may be yesterday still
     calendars = {mode.calendar for mode in found if mode.calendar} | {one.calendar for one in days}
@@ -68,9 +74,10 @@ async def _modes(
             (
                 rail.rail,
                 [
-                    (mode, hours.get((mode.rail, mode.mode, mode.currency)))
+                    (mode, hours.get(key), _fees(fees, key))
                     for mode in found
                     if mode.rail == rail.rail
+                    for key in ((mode.rail, mode.mode, mode.currency),)
                 ],
             )
             for rail in await doors.rails(visit.db)
@@ -84,6 +91,11 @@ async def _modes(
     )
 
 
+def _fees(fees: Sequence[doors.Fee], key: tuple[str | None, ...]) -> list[doors.Fee]:
+    """Return those of one mode: of its bank, name and currency."""
+    return [fee for fee in fees if (fee.rail, fee.mode, fee.currency) == key]
+
+
 async def new_mode(visit: Visit) -> Response:
     """Show the form that gives a bank a mode."""
     asked = decode.query(visit.request, _Which)
@@ -94,7 +106,18 @@ async def new_mode(visit: Visit) -> Response:
 
 async def mode(visit: Visit) -> Response:
     """Show a mode in the form that changes it."""
-    asked = decode.query(visit.request, _Which)
+    return await _mode(visit, decode.query(visit.request, _Which), {}, {})
+
+
+async def _mode(
+    visit: Visit,
+    asked: _Which,
+    fee: Mapping[str, str],
+    errors: Mapping[str, str],
+    *,
+    status: int = 200,
+) -> Response:
+    """Show a mode that is there; `fee` is what was entered for one, and `errors` is about it."""
     found = [
         one
         for one in await doors.pay_modes(visit.db)
@@ -102,7 +125,7 @@ async def mode(visit: Visit) -> Response:
     ]
     if not found:
         raise Problem("not_found")
-    return await _form(visit, _filled(found[0]), {}, known=True)
+    return await _form(visit, _filled(found[0]) | dict(fee), errors, known=True, status=status)
 
 
 def _filled(mode: doors.PayMode) -> dict[str, str]:
@@ -196,10 +219,12 @@ async def _form(
     known: bool,
     status: int = 200,
 ) -> Response:
+    key = (form.get("rail"), form.get("mode"), form.get("currency"))
     return visit.page(
         "ops-mode.html",
         status,
-        form=dict.fromkeys(_FIELDS, "") | dict(form),
+        fees=_fees(await doors.fees(visit.db), key),
+        form=dict.fromkeys((*_FIELDS, *_FEE), "") | dict(form),
         errors=errors,
         known=known,
         rails=[rail.rail for rail in await doors.rails(visit.db)],
@@ -213,6 +238,34 @@ async def remove_mode(visit: Visit) -> Response:
     rail, mode, currency = (visit.form.get(name, "") for name in ("rail", "mode", "currency"))
     await doors.remove_pay_mode(visit.db, rail, mode, currency, session_hash=visit.session.hash)
     return RedirectResponse("/ops/modes", 303)
+
+
+async def set_fee(visit: Visit) -> Response:
+    """Set what payouts by a mode cost from an amount on, or take it away."""
+    asked = _Which(**{name: visit.form.get(name, "") for name in ("rail", "mode", "currency")})
+    form = {name: visit.form.get(name, "").strip() for name in _FEE}
+    where = (asked.rail, asked.mode, asked.currency)
+    currency = asked.currency if asked.currency in money.EXPONENTS else "INR"
+    sums = {
+        "amount_from": money.read(form["amount_from"], currency) if form["amount_from"] else 1,
+        "fixed": money.read(form["fixed"], currency) if form["fixed"].strip("0.") else 0,
+        "basis_points": shown.read_points(form["basis_points"]),
+    }
+    errors = {name: _WORDS[name] for name, value in sums.items() if value is None}
+    if errors:
+        return await _mode(visit, asked, form, errors, status=422)
+    start, fixed, points = (value or 0 for value in sums.values())
+    session = visit.session.hash
+    try:
+        if "remove" in visit.form:
+            await doors.remove_fee(visit.db, *where, start, session_hash=session)
+        else:
+            fee = doors.Fee(*where, start, fixed, points)
+            await doors.set_fee(visit.db, fee, session_hash=session)
+    except Error as exc:
+        return await _mode(visit, asked, form, _errors(exc), status=422)
+    named = dict(zip(("rail", "mode", "currency"), where, strict=True))
+    return RedirectResponse(f"/ops/modes/edit?{urlencode(named)}#fees", 303)
 
 
 async def set_holiday(visit: Visit) -> Response:
@@ -241,5 +294,6 @@ VIEWS: Final = (
     _get(path="/ops/modes/new", handler=new_mode),
     _get(path="/ops/modes/edit", handler=mode),
     _post(path="/ops/modes/remove", handler=remove_mode),
+    _post(path="/ops/fees", handler=set_fee),
     _post(path="/ops/holidays", handler=set_holiday),
 )

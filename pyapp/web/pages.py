@@ -28,6 +28,8 @@ TEMPLATES.filters |= {
     "clock": shown.clock,
     "several": shown.several,
     "days": shown.days,
+    "plain": money.plain,
+    "points": shown.points,
 }
 _BELOW: Final = {"/ops/reports": "/ops/rails", "/ops/files": "/ops/rails"}  # pages of other pages
 

@@ -180,6 +180,21 @@ def read_period(text: str) -> timedelta | None:
     return int(found[1]) * timedelta(seconds=dict(_UNITS)[found[2].removesuffix("s")])
 
 
+_PER_CENT: Final = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))? *%?")
+
+
+def points(basis_points: int) -> str:
+    """Write basis points in per cent: 25 is 0.25%, 100 is 1%."""
+    whole, part = divmod(basis_points, 100)
+    return f"{whole}.{part:02}".removesuffix("00").removesuffix(".") + "%"
+
+
+def read_points(text: str) -> int | None:
+    """Read what `points` writes, nothing as 0; None if it is something else."""
+    found = _PER_CENT.fullmatch(text or "0")
+    return int(found[1] + (found[2] or "").ljust(2, "0")) if found else None
+
+
 def rate(good: int, of: int) -> str:
     """Write a share in per cent, never rounded up: 999 of 1000 is 99.9%, and only all is 100%."""
     if not of:

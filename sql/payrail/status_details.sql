@@ -23,7 +23,8 @@ BEGIN
                 'code', 'returned_by_beneficiary_bank',
                 'fault', 'beneficiary_bank',
                 'retryable', FALSE,
-                'next_step', 'The money is available again. Check the bank account with the beneficiary.',
+                'next_step', 'The ' || CASE WHEN p_payout.fee > 0 THEN 'amount' ELSE 'money' END
+                || ' is available again. Check the bank account with the beneficiary.',
                 'expected_by', NULL,
                 'rail_code', p_payout.return_code,
                 'description', coalesce(p_payout.reason, 'The beneficiary''s bank sent the money back.')

@@ -213,6 +213,9 @@ def fill(desk: Desk) -> None:
         " 100000000000000, 999999999999999, '08:00:01', '18:30', '{1,3,5}', 'Asia/Kolkata', %s)",
         [LONG[:32], LONG[:64]],
     )
+    most = "SELECT payrail.set_fee(%s, 'LONGEST_OF_MODES', 'INR', %s, 999999999999, 9999)"
+    for amount in (1, 10**15 - 1):
+        operator.execute(most, [LONG[:32], amount])
     operator.execute(
         "SELECT payrail.set_holiday(%s, current_date + 9, %s)", [LONG[:64], LONG[:200]]
     )

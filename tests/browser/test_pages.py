@@ -29,6 +29,7 @@ LONG = "wide" * 60
 def busy(database: Database) -> Iterator[Desk]:
     """A merchant with something of everything, and much of it."""
     with Desk(database, 10**15) as desk:
+        desk.fee(amount_from=10**5, fixed=999, basis_points=10)  # more than others here pay
         for number, status in enumerate(STATUSES):
             desk.payout(status, 10 ** (2 * number + 1))
         desk.call(

@@ -71,6 +71,22 @@ def test_a_payout_is_created_once_per_key(payrail: Payrail, merchant: Merchant) 
     )
 
 
+def test_a_fee_is_set_told_with_the_payout_and_taken_away(
+    payrail: Payrail, merchant: Merchant
+) -> None:
+    imps = ("sandbox", "IMPS", "INR", "--from", 9000)
+    (fee,) = payrail("rail", "set-fee", *imps, "--fixed", 5, "--basis-points", 10, "--json").json
+    assert (fee["amount_from"], fee["fixed"], fee["basis_points"]) == (9000, 5, 10)
+    assert payrail("rail", "fees").lines[-1] == "sandbox IMPS INR INR 90.00 INR 0.05 10"
+    made = create(payrail, merchant, 9000)
+    assert made["fee"] == 14
+    shown = payrail("payout", "show", merchant.merchant_id, made["id"]).lines
+    assert "fee INR 0.14" in shown
+    assert payrail("rail", "remove-fee", *imps, "--json").json == []
+    refused = payrail("rail", "set-fee", "sandbox", "CHEQUE", "INR", "--fixed", 5)
+    assert refused.error.endswith("(argument_invalid)")
+
+
 def test_a_rejected_payout_is_an_error(payrail: Payrail, merchant: Merchant) -> None:
     pay = ("payout", "create", merchant.merchant_id)
     said = payrail(*pay, 10_001, merchant.bank_account_id)

@@ -62,6 +62,18 @@ def test_what_awaits_approval_is_decided_in_the_list_of_it(team: Team) -> None:
     assert "Rejected by bala: not ours" in " ".join(team.asha.get(f"/payouts/{bad}").text.split())
 
 
+def test_a_fee_is_shown_beside_the_amount_where_there_is_one(
+    team: Team, operator: Connection
+) -> None:
+    operator.execute("SELECT payrail.set_fee('sandbox', 'IMPS', 'INR', 7000, 590)")
+    costs, free = ask(team.asha.client, 7000), ask(team.asha.client, 6999)
+    operator.execute("SELECT payrail.remove_fee('sandbox', 'IMPS', 'INR', 7000)")
+    for path in ("/approvals", "/payouts", "/"):
+        assert team.bala.get(path).text.count("+ ₹5.90 fee") == 1
+    assert "Fee ₹5.90" in " ".join(team.bala.get(f"/payouts/{costs}").text.split())
+    assert "Fee" not in team.bala.get(f"/payouts/{free}").text
+
+
 def test_who_asked_is_told_that_somebody_else_approves_and_has_no_form(team: Team) -> None:
     payout_id = ask(team.asha.client)
     page = team.asha.get("/approvals")

@@ -177,3 +177,64 @@ def test_who_is_disabled_changes_no_mode(
     assert gone.post("/ops/modes", form).location.startswith("/ops/sign-in")
     assert saved(operator, bank) == []
     assert save(asha, bank).status == 303
+
+
+def charge(asha: Operator, bank: str, **fields: str) -> Page:
+    form = {"token": asha.token(), "rail": bank, "mode": "NEFT", "currency": "INR"}
+    return asha.post("/ops/fees", form | fields)
+
+
+def charged(operator: Connection, bank: str) -> list[tuple[int, int, int]]:
+    query = "SELECT * FROM payrail.fees WHERE rail = %s ORDER BY amount_from"
+    rows = operator.execute(query, [bank]).fetchall()
+    return [(row["amount_from"], row["fixed"], row["basis_points"]) for row in rows]
+
+
+def test_fees_are_set_shown_and_taken_away_and_each_is_on_record(
+    asha: Operator, operator: Connection, bank: str
+) -> None:
+    save(asha, bank, amount_min="")
+    where = f"/ops/modes/edit?{urlencode({'rail': bank, 'mode': 'NEFT', 'currency': 'INR'})}"
+    assert "Payouts by this mode cost nothing." in asha.get(where).text
+    assert charge(asha, bank, fixed="5").location == f"{where}#fees"
+    charge(asha, bank, amount_from="1,000", fixed="5.50", basis_points="0.25")
+    charge(asha, bank, amount_from="10,000", basis_points="2%")
+    charge(asha, bank, amount_from="20,000", fixed="0")
+    assert charged(operator, bank) == [
+        *((1, 500, 0), (100_000, 550, 25), (1_000_000, 0, 200), (2_000_000, 0, 0))
+    ]
+    assert "₹5.00 and 3 more" in of(asha, bank)
+    page = asha.get(where)
+    for text in ("₹0.01 ₹5.00", "₹1,000.00 ₹5.50 + 0.25%", "₹10,000.00 2%", "₹20,000.00 nothing"):
+        assert text in page.text
+    assert "Remove the fee from ₹10,000.00 on" in page.text
+    for _ in range(2):
+        charge(asha, bank, amount_from="10000.00", remove="yes")
+    assert [row[0] for row in charged(operator, bank)] == [1, 100_000, 2_000_000]
+    who = f"payrail_operator:{asha.name}"
+    assert log(operator, bank)[1:] == [
+        (who, action, f"{bank} NEFT INR") for action in [*["fee_set"] * 4, "fee_removed"]
+    ]
+    asha.post("/ops/modes/remove", {"token": asha.token(), "rail": bank} | FORM)
+    assert charged(operator, bank) == []
+    assert charge(asha, bank, fixed="5").status == 404
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        *(("amount_from", wrong) for wrong in ("0", "much", "-1")),
+        *(("fixed", wrong) for wrong in ("much", "-1", "10000000000.01")),
+        *(("basis_points", wrong) for wrong in ("much", "-1", "100.01", "0.001", "999")),
+    ],
+)
+def test_what_is_wrong_with_a_fee_is_said_at_its_field(
+    asha: Operator, operator: Connection, bank: str, field: str, wrong: str
+) -> None:
+    save(asha, bank)
+    page = charge(asha, bank, **{"fixed": "5", field: wrong})
+    assert page.status == 422
+    assert page.text.count("Nothing was changed.") == 1
+    assert page.values("aria-describedby") == [f"{field}-error"]
+    assert page.fields[field] == wrong
+    assert charged(operator, bank) == []

@@ -45,6 +45,16 @@ def test_days_in_a_row_are_written_as_such(days: list[int], text: str) -> None:
     assert shown.days(days) == text
 
 
+@given(st.integers(0, 10_000))
+def test_basis_points_are_read_as_they_are_written(points: int) -> None:
+    assert shown.read_points(shown.points(points)) == points
+
+
+@pytest.mark.parametrize(("points", "text"), [(0, "0%"), (5, "0.05%"), (10, "0.10%"), (200, "2%")])
+def test_basis_points_are_written_in_per_cent(points: int, text: str) -> None:
+    assert shown.points(points) == text
+
+
 @pytest.mark.parametrize(
     ("good", "of", "text"),
     [
