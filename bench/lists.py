@@ -45,13 +45,14 @@ def measure(settings: Settings, entries: int) -> Measured:
         connection.execute("SET ROLE payrail_owner")  # what the doors do is measured elsewhere
         _enter(connection, site.ids[1], _SHORT)
         _enter(connection, site.ids[2], entries)
+        _forget_peak(site.pid)
         _download(short, _SHORT)
         before = _peak(site.pid)
+        _forget_peak(site.pid)
         begun = time.monotonic()
         _download(long, entries)
-        return Measured(
-            made, steps, settled, time.monotonic() - begun, (_peak(site.pid) - before) / 1024
-        )
+        streamed = time.monotonic() - begun
+        return Measured(made, steps, settled, streamed, (_peak(site.pid) - before) / 1024)
 
 
 def _client(site: pages.Site, number: int) -> httpx.Client:
@@ -111,8 +112,13 @@ def _download(client: httpx.Client, lines: int) -> None:
     assert count > lines
 
 
+def _forget_peak(pid: int) -> None:
+    """Let a process' peak begin with what it has now (proc_pid_clear_refs(5))."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def _peak(pid: int) -> int:
-    """Return the most memory that a process has had, in KiB (proc_pid_status(5))."""
+    """Return the most memory that a process has had since, in KiB (proc_pid_status(5))."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1])
