@@ -28,7 +28,7 @@ from tests.sql.test_rails import CLOCK
 
 STEPS: Final = 2_000
 SETTINGS: Final = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=50,
     deadline=None,
     derandomize=True,
