@@ -147,6 +147,7 @@ class Claim:
     vpa: str | None = field(repr=False)
     iban: str | None = field(repr=False)
     holder_name: str = field(repr=False)
+    mode: str | None
     narration: str | None
     attempt: int
     send_before: datetime
@@ -1597,6 +1598,7 @@ class Order:
     ifsc: str | None
     iban: str | None = field(repr=False)
     holder_name: str = field(repr=False)
+    mode: str | None
     narration: str | None
 
 

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS instructions (
     account_number TEXT NOT NULL,
     ifsc TEXT NOT NULL,
     holder_name TEXT NOT NULL,
+    mode TEXT,
     narration TEXT,
     received_at INTEGER NOT NULL,
     submissions INTEGER NOT NULL DEFAULT 1,
@@ -76,7 +77,9 @@ _EVERY_TIME: Final = """
 DROP INDEX IF EXISTS paid_once;
 DROP INDEX IF EXISTS returned_once;
 """
-_CONTENT: Final = ("amount", "currency", "account_number", "ifsc", "holder_name", "narration")
+_CONTENT: Final = (
+    *("amount", "currency", "account_number", "ifsc", "holder_name", "mode", "narration"),
+)
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 
 _DECISIONS: Final[Mapping[str, tuple[State, tuple[State, ...]]]] = {  # and from which states
@@ -143,9 +146,9 @@ class Books:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA cache_size = -65536")  # KiB: new references fall anywhere
         self._db.executescript(_SCHEMA + (_ONCE if deduplicates else _EVERY_TIME))
-        columns = self._db.execute("SELECT name FROM pragma_table_info('instructions')")
-        if "narration" not in {name for (name,) in columns}:  # books from before there were any
-            self._db.execute("ALTER TABLE instructions ADD COLUMN narration TEXT")
+        columns = self._db.execute("SELECT name FROM pragma_table_info('instructions')").fetchall()
+        for name in {"mode", "narration"} - {name for (name,) in columns}:  # books from before them
+            self._db.execute(f"ALTER TABLE instructions ADD COLUMN {name} TEXT")
         self._deduplicates = deduplicates
         self._seed = seed
         self._callbacks = callbacks
@@ -310,6 +313,7 @@ class Books:
                 amount=row["amount"],
                 currency=row["currency"],
                 account_number=row["account_number"],
+                mode=row["mode"],
                 narration=row["narration"],
                 state=last[row["rail_ref"]]["state"],
                 utr=last[row["rail_ref"]]["utr"],
@@ -327,7 +331,7 @@ class Books:
         start = _micros(datetime(day.year, day.month, day.day, tzinfo=UTC))
         with self._transaction() as now:
             rows = self._db.execute(
-                "SELECT s.*, i.amount, i.currency, i.narration"
+                "SELECT s.*, i.amount, i.currency, i.mode, i.narration"
                 " FROM steps s JOIN instructions i USING (rail_ref)"
                 " WHERE s.state IN ('paid', 'returned') AND s.at >= ? AND s.at < ? AND s.at <= ?"
                 " ORDER BY s.at, s.number",
@@ -343,6 +347,7 @@ class Books:
                 utr=row["utr"],
                 booked_at=_rfc3339(row["at"]),
                 code=row["code"],
+                mode=row["mode"],
                 narration=row["narration"],
             )
             for row in rows
@@ -543,7 +548,7 @@ class Books:
     ) -> None:
         self._db.executemany(
             "INSERT INTO instructions (number, rail_ref, received_at, silent, hidden,"
-            f" {', '.join(_CONTENT)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f" {', '.join(_CONTENT)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             instructions,
         )
         self._db.executemany(
@@ -589,7 +594,8 @@ class Books:
 
 def _content(order: Order) -> tuple[object, ...]:
     account, ifsc = order.account, order.ifsc or ""
-    return order.amount, order.currency, account, ifsc, order.holder_name, order.narration
+    payment = order.amount, order.currency, account, ifsc, order.holder_name
+    return *payment, order.mode, order.narration
 
 
 def _stored(row: sqlite3.Row) -> tuple[object, ...]:

@@ -53,6 +53,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     vpa: Vpa | None = None
     iban: Iban | None = None
     holder_name: Annotated[str, Meta(min_length=1, max_length=200)]
+    mode: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{1,15}\Z")] | None = None
     narration: Annotated[str, Meta(min_length=1, max_length=30)] | None = None
     valid_until: Annotated[datetime, Meta(tz=True)]
 
@@ -148,6 +149,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     utr: str
     booked_at: str
     code: str | None
+    mode: str | None
     narration: str | None
 
 
@@ -180,6 +182,7 @@ class Known(Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     account_number: str
+    mode: str | None
     narration: str | None
     state: State
     utr: str | None

@@ -194,5 +194,6 @@ def _instruction(claim: doors.Claim) -> Instruction:
         valid_until=claim.send_before,
         vpa=claim.vpa,
         iban=claim.iban,
+        mode=claim.mode,
         narration=claim.narration,
     )

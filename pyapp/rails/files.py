@@ -356,6 +356,7 @@ def _instruction(order: doors.Order) -> Instruction:
         holder_name=order.holder_name,
         valid_until=order.cut_at,
         iban=order.iban,
+        mode=order.mode,
         narration=order.narration,
     )
 

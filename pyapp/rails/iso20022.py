@@ -157,7 +157,10 @@ def pain001(
     _add(block, "BtchBookg", str(profile.batch_booking).lower())
     _add(block, "NbOfTxs", count)
     _add(block, "CtrlSum", total_sum)
-    if profile.service_level:
+    told_each = any(
+        order.mode for order in instructions
+    )  # in one place: the block's, or each one's
+    if profile.service_level and not told_each:
         _add(_add(_add(block, "PmtTpInf"), "SvcLvl"), "Cd", profile.service_level)
     _add(_add(block, "ReqdExctnDt"), "Dt", created_at.astimezone(UTC).strftime("%Y-%m-%d"))
     _add(_add(block, "Dbtr"), "Nm", _plain(profile.debtor_name))
@@ -167,6 +170,8 @@ def pain001(
     for order in instructions:
         one = _add(block, "CdtTrfTxInf")
         _add(_add(one, "PmtId"), "EndToEndId", order.rail_ref)
+        if told_each:
+            _type(one, order.mode, profile.service_level)
         amount = _add(_add(one, "Amt"), "InstdAmt", _decimal(order.amount, order.currency))
         amount.set("Ccy", order.currency)
         if order.ifsc:  # an IBAN names its bank
@@ -187,6 +192,18 @@ def _add(parent: Element, name: str, text: str | None = None) -> Element:
     child = etree.SubElement(parent, f"{{{_PAIN001}}}{name}")
     child.text = text
     return child
+
+
+def _type(parent: Element, mode: str | None, service_level: str | None) -> None:
+    """Write by which mode one is paid: SEPA is a service level, others are the bank's own."""
+    level = "SEPA" if mode == "SEPA" else service_level
+    if not mode and not level:
+        return
+    kind = _add(parent, "PmtTpInf")
+    if level:
+        _add(_add(kind, "SvcLvl"), "Cd", level)
+    if mode and mode != "SEPA":
+        _add(_add(kind, "LclInstrm"), "Prtry", mode)
 
 
 def _account(parent: Element, number: str) -> None:

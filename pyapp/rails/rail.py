@@ -56,8 +56,9 @@ class Capabilities:
 class Instruction:
     """One payment order; `amount` in minor units of the currency.
 
-    It goes to one of: `account_number` and `ifsc`, `vpa` (a UPI address), `iban`. `narration` is
-    what its holder is told of it: 1 to 30 letters, digits and spaces.
+    It goes to one of: `account_number` and `ifsc`, `vpa` (a UPI address), `iban`. `mode` is how the
+    bank is to move it, such as IMPS, if the bank has several ways. `narration` is what the holder
+    is told of it: 1 to 30 letters, digits and spaces.
     """
 
     rail_ref: str
@@ -69,6 +70,7 @@ class Instruction:
     valid_until: datetime
     vpa: str | None = field(default=None, repr=False)
     iban: str | None = field(default=None, repr=False)
+    mode: str | None = None
     narration: str | None = None
 
 

@@ -91,6 +91,7 @@ class Sandbox:
                 "vpa": order.vpa,
                 "iban": order.iban,
                 "holder_name": order.holder_name,
+                "mode": order.mode,
                 "narration": order.narration,
                 "valid_until": order.valid_until.astimezone(UTC),
             }

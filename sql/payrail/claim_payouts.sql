@@ -22,6 +22,7 @@ RETURNS TABLE (
     vpa text,
     iban text,
     holder_name text,
+    mode text,
     narration text,
     attempt integer,
     send_before timestamptz
@@ -143,7 +144,7 @@ BEGIN
         FROM due
         WHERE p.merchant_id = p_merchant_id AND p.payout_id = due.payout_id
         RETURNING
-            p.payout_id, p.rail_ref, p.amount, p.currency, p.narration, p.send_before,
+            p.payout_id, p.rail_ref, p.amount, p.currency, p.mode, p.narration, p.send_before,
             due.action, due.attempt, due.rail, due.account_number, due.ifsc, due.vpa, due.iban, due.holder_name
     ),
 
@@ -181,6 +182,7 @@ BEGIN
         c.vpa,
         c.iban,
         c.holder_name,
+        c.mode,
         c.narration,
         c.attempt,
         c.send_before

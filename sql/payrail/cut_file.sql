@@ -16,6 +16,7 @@ RETURNS TABLE (
     ifsc text,
     iban text,
     holder_name text,
+    mode text,
     narration text
 )
 LANGUAGE plpgsql
@@ -139,6 +140,7 @@ BEGIN
         b.ifsc,
         b.iban,
         b.holder_name,
+        p.mode,
         p.narration
     FROM rail.payment_files k
     INNER JOIN rail.filed_instructions f ON k.file_id = f.file_id

@@ -31,7 +31,7 @@ def booked(bank: Bank, rail_ref: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def test_a_payment_and_its_return_are_two_lines(bank: Bank) -> None:
-    one = order(amount=1234, narration="Invoice 17")
+    one = order(amount=1234, mode="NEFT", narration="Invoice 17")
     paid = send(bank, one)
     _, lines = booked(bank, one["rail_ref"])
     (payment,) = lines
@@ -44,6 +44,7 @@ def test_a_payment_and_its_return_are_two_lines(bank: Bank) -> None:
         "utr": paid["utr"],
         "booked_at": paid["booked_at"],
         "code": None,
+        "mode": "NEFT",
         "narration": "Invoice 17",
     }
     bank.decide(one["rail_ref"], "return", code="account_frozen")
@@ -104,7 +105,7 @@ def test_another_day_is_empty(bank: Bank) -> None:
         "totals": {"payments": 0, "returns": 0, "amount_paid": 0, "amount_returned": 0},
     }
     text = bank.client.get("/v1/reports/2020-02-29.csv").text
-    assert text == "entry_ref,rail_ref,kind,amount,currency,utr,booked_at,code,narration\r\n"
+    assert text == "entry_ref,rail_ref,kind,amount,currency,utr,booked_at,code,mode,narration\r\n"
 
 
 @pytest.mark.parametrize("day", ["2026-02-30", "20260131", "today", "2026-1-1", "2026-W01-1"])

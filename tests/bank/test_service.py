@@ -385,6 +385,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"iban": "DE00"}, "iban"),
     ({"holder_name": ""}, "holder_name"),
     ({"holder_name": None}, "holder_name"),
+    ({"mode": "neft"}, "mode"),
     ({"narration": ""}, "narration"),
     ({"narration": "x" * 31}, "narration"),
     ({"valid_until": "2099-01-01T00:00:00"}, "valid_until"),

@@ -47,13 +47,14 @@ class Subject:
     `accounts` has an account number for "paid" and "refused", and for "undecided" if the bank can
     be made to give no final answer. `nowhere` opens the adapter where nobody listens; None if it
     calls nobody. `executions` tells how often the bank has moved money for a reference, and
-    `narration` what it was told with it.
+    `mode` and `narration` what it was told with it.
     """
 
     opened: Callable[[], AbstractAsyncContextManager[Rail]]
     nowhere: Callable[[], AbstractAsyncContextManager[Rail]] | None
     accounts: Mapping[str, str]
     executions: Callable[[str], int]
+    mode: Callable[[str], str | None]
     narration: Callable[[str], str | None]
 
     def order(self, what: str = "paid", **more: Any) -> Instruction:
@@ -112,6 +113,14 @@ async def it_tells_the_bank_the_narration_and_none_where_there_is_none(subject: 
             await rail.submit([one])
             await final(rail, one.rail_ref)
             assert subject.narration(one.rail_ref) == text
+
+
+async def it_tells_the_bank_by_which_mode_it_is_to_pay(subject: Subject) -> None:
+    async with subject.opened() as rail:
+        one = subject.order("paid", mode="NEFT")
+        await rail.submit([one])
+        await final(rail, one.rail_ref)
+        assert subject.mode(one.rail_ref) == "NEFT"
 
 
 async def it_refuses_with_a_code(subject: Subject) -> None:
@@ -219,6 +228,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     it_declares_what_can_be_relied_on,
     it_pays_and_says_the_same_when_asked,
     it_tells_the_bank_the_narration_and_none_where_there_is_none,
+    it_tells_the_bank_by_which_mode_it_is_to_pay,
     it_refuses_with_a_code,
     it_answers_a_full_batch_under_its_own_references,
     it_never_raises_because_of_one_instruction,

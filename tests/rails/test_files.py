@@ -25,7 +25,6 @@ from uuid import UUID
 import httpx
 import pytest
 from lxml import etree
-from mockbank import messages
 
 from pyapp import doors
 from pyapp.database import open_pool
@@ -213,6 +212,7 @@ def claimed(desk: Desk, number: str, key: str, amount: int = 6000, **fields: obj
         ifsc=claim["ifsc"],
         holder_name=claim["holder_name"],
         valid_until=claim["send_before"],
+        mode=claim["mode"],
         narration=claim["narration"],
     )
 
@@ -228,7 +228,13 @@ class Filing(Subject):
 
     def order(self, what: str = "paid", **more: Any) -> Instruction:
         count = len(self.desk.table("payouts"))
-        told = {"narration": more.pop("narration", None)}
+        told = {name: more.pop(name, None) for name in ("mode", "narration")}
+        if told["mode"]:
+            self.desk.sql(
+                "payrail_operator",
+                "SELECT payrail.set_mode(%s, %s, 'INR', '{account_number}', 1)",
+                ["mybank", told["mode"]],
+            )
         made = claimed(self.desk, self.accounts[what], f"order-{count}", 1, **told)
         return replace(made, **more)
 
@@ -249,7 +255,7 @@ def test_conforms(check: Check, database: Database, bank: Counterparty) -> None:
     with Desk(database) as desk:
         accounts = {"paid": "000405012345", "refused": CLOSED}
 
-        def narration(rail_ref: str) -> str | None:
+        def told(rail_ref: str, path: str) -> str | None:
             (row,) = desk.sql(
                 "payrail_owner",
                 "SELECT content FROM rail.payment_files k"
@@ -258,13 +264,22 @@ def test_conforms(check: Check, database: Database, bank: Counterparty) -> None:
             )
             (one,) = [
                 order
-                for batch in messages.read_pain001(row["content"]).batches
-                for order in batch.payments
-                if order.end_to_end_id == rail_ref
+                for order in etree.fromstring(row["content"]).iterfind(".//{*}CdtTrfTxInf")
+                if order.findtext("{*}PmtId/{*}EndToEndId") == rail_ref
             ]
-            return " ".join(one.remittance) or None
+            found: str | None = one.findtext(path)
+            return found
 
-        asyncio.run(check(Filing(daily, None, accounts, bank.executions, narration, desk)))
+        subject = Filing(
+            opened=daily,
+            nowhere=None,
+            accounts=accounts,
+            executions=bank.executions,
+            mode=lambda rail_ref: told(rail_ref, "{*}PmtTpInf/{*}LclInstrm/{*}Prtry"),
+            narration=lambda rail_ref: told(rail_ref, "{*}RmtInf/{*}Ustrd"),
+            desk=desk,
+        )
+        asyncio.run(check(subject))
 
 
 # ------------------------------------------------------------------------------- the whole thing

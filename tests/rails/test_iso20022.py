@@ -78,6 +78,7 @@ orders = st.lists(
             st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=200
         ),
         valid_until=st.just(WHEN),
+        mode=st.none() | st.sampled_from(["IMPS", "NEFT", "SEPA"]),
         narration=st.none() | st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9 ]{0,29}\Z"),
     ),
     min_size=1,
@@ -110,6 +111,25 @@ def test_a_narration_is_written_as_unstructured_remittance_information() -> None
     first, second = root.iterfind(".//{*}CdtTrfTxInf")
     assert first.findtext("{*}RmtInf/{*}Ustrd") == "Invoice 17"
     assert second.find("{*}RmtInf") is None
+
+
+def test_the_mode_is_a_local_instrument_of_the_bank_and_sepa_a_service_level() -> None:
+    told = [replace(ORDERS[0], mode=mode) for mode in ("NEFT", "SEPA", None)]
+    for level in (None, "NURG"):
+        content = iso20022.pain001(OURS, WHEN, 1, told, replace(PROFILE, service_level=level))
+        root = etree.fromstring(content)
+        assert root.find(".//{*}PmtInf/{*}PmtTpInf") is None  # it is in one place or the other
+        assert [
+            (
+                one.findtext("{*}PmtTpInf/{*}SvcLvl/{*}Cd"),
+                one.findtext("{*}PmtTpInf/{*}LclInstrm/{*}Prtry"),
+            )
+            for one in root.iterfind(".//{*}CdtTrfTxInf")
+        ] == [(level, "NEFT"), ("SEPA", None), (level, None)]
+    root = etree.fromstring(
+        iso20022.pain001(OURS, WHEN, 1, ORDERS, replace(PROFILE, service_level="NURG"))
+    )
+    assert root.findtext(".//{*}PmtInf/{*}PmtTpInf/{*}SvcLvl/{*}Cd") == "NURG"
 
 
 def test_an_iban_is_written_as_one_and_names_its_bank_itself() -> None:

@@ -68,6 +68,7 @@ def subject(bank: Bank) -> Iterator[Subject]:
                 "slow": "501002340002",
             },
             executions=executions,
+            mode=lambda rail_ref: bank.instructions()[rail_ref]["mode"],
             narration=lambda rail_ref: bank.instructions()[rail_ref]["narration"],
         )
 

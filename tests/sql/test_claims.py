@@ -27,6 +27,7 @@ def test_a_claim_hands_over_what_the_rail_needs(desk: Desk) -> None:
         "vpa": None,
         "iban": None,
         "holder_name": "Asha Rao",
+        "mode": "IMPS",
         "narration": "Invoice 17",
         "attempt": 1,
         "send_before": seen["send_before"],
