@@ -146,7 +146,7 @@ def test_a_payout_says_by_which_mode_it_goes(client: Client) -> None:
         assert [error["pointer"] for error in answer.json["errors"]] == ["/mode"]
     assert client.balance() == (999_700, 300)
     payout_id = client.create({**body, "mode": "NEFT"}, "shown").json["id"]
-    assert "NEFT asked for" in signed_in(client).get(f"/payouts/{payout_id}").text
+    assert "NEFT · asked for" in signed_in(client).get(f"/payouts/{payout_id}").text
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(
