@@ -460,6 +460,9 @@ async def create_payout(visit: Visit) -> Response:
         _field(fault["pointer"]): _words(answer["code"], money.written(amount, currency))
         for fault in answer["errors"]
     }
+    if answer["code"] == "insufficient_funds":
+        charged = any(fee.currency == currency for fee in await doors.fees(visit.db))
+        errors["amount"] += " Its fee counts, too." if charged else ""
     return await _payout_form(visit, form | {"idempotency_key": str(uuid4())}, errors, status=422)
 
 
@@ -468,9 +471,7 @@ _FIELDS: Final = (
     *("narration", "scheduled_at", "queue_if_low_balance", "mode"),
 )
 _REFUSALS: Final = {
-    "insufficient_funds": (
-        "There is not enough money available for {amount}. A fee, if there is one, counts, too."
-    ),
+    "insufficient_funds": "There is not enough money available for {amount}.",
     "bank_account_not_found": "Choose one of your bank accounts.",
     "idempotency_key_reused": (
         "This form has been sent before, and something else was in it. Look at your payouts before"

@@ -319,6 +319,14 @@ def test_another_form_under_a_used_key_pays_nothing(visitor: Visitor) -> None:
     assert [payout["amount"] for payout in payouts(visitor.client)] == [6000]
 
 
+def test_where_payouts_cost_something_too_little_money_says_that_it_counts(
+    visitor: Visitor, operator: Connection
+) -> None:
+    operator.execute("SELECT payrail.set_fee('sandbox', 'RTGS', 'INR', 1000000000000000, 1, 0)")
+    page = visitor.post("/payouts/new", payout_form(visitor, "10,001"))
+    assert "available for ₹10,001.00. Its fee counts, too." in page.text
+
+
 def test_too_little_money_is_said_kindly_and_can_be_tried_again(
     visitor: Visitor, credit: Callable[[Client, int], None]
 ) -> None:
