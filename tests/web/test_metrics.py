@@ -142,6 +142,7 @@ def test_it_is_what_prometheus_reads(client: Client) -> None:
         "payrail_rail_failed_calls",
         "payrail_rail_instructions",
         "payrail_rail_seconds",
+        "payrail_gathered_requests",
         "payrail_rail_breaker_open",
         "payrail_open_cases",
         "payrail_audit_violations",
@@ -153,6 +154,6 @@ def test_grafanas_dashboard_asks_for_what_there_is(client: Client) -> None:
     asked = set(re.findall(r"payrail_\w+", (ROOT / "docs" / "grafana.json").read_text()))
     text = client.get("//metrics").body.decode()
     assert asked
-    assert {name.removesuffix("_count").removesuffix("_bucket") for name in asked} <= set(
+    assert {re.sub("_(count|sum|bucket)$", "", name) for name in asked} <= set(
         re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
     )
