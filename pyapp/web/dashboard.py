@@ -521,16 +521,22 @@ async def _modes(visit: Visit, currencies: set[str], accounts: list[Any]) -> lis
         for one in await doors.mode_hours(visit.db)
         if one.is_open
     }
+    costs: dict[tuple[str, str, str], list[str]] = {}
+    for fee in await doors.fees(visit.db):
+        words = shown.cost(fee.fixed, fee.basis_points, fee.currency)
+        costs.setdefault((fee.rail, fee.mode, fee.currency), []).append(words)
     found = []
     for mode in await doors.pay_modes(visit.db):
         pays = {(mode.rail, kind) for kind in mode.accounts}
         if pays & used and mode.currency in currencies:
-            words = [
+            name = (mode.rail, mode.mode, mode.currency)
+            parts = [
                 mode.mode,
                 shown.bounds(mode.amount_min, mode.amount_max, mode.currency),
-                "" if (mode.rail, mode.mode, mode.currency) in opened else "closed now",
+                f"fee {' or '.join(costs[name])}" if name in costs else "",
+                "" if name in opened else "closed now",
             ]
-            label = " · ".join(word for word in words if word)
+            label = " · ".join(part for part in parts if part)
             found.append({"mode": mode, "label": label})
     return found
 

@@ -29,7 +29,7 @@ TEMPLATES.filters |= {
     "several": shown.several,
     "days": shown.days,
     "plain": money.plain,
-    "points": shown.points,
+    "cost": shown.cost,
 }
 _BELOW: Final = {"/ops/reports": "/ops/rails", "/ops/files": "/ops/rails"}  # pages of other pages
 

@@ -122,6 +122,15 @@ def bounds(least: int, most: int, currency: str) -> str:
     return f"{low} {high}".strip()
 
 
+def cost(fixed: int, basis_points: int, currency: str) -> str:
+    """Write a fee: what is fixed, and how much of the amount."""
+    parts = [
+        money.written(fixed, currency) if fixed else "",
+        points(basis_points) if basis_points else "",
+    ]
+    return " + ".join(part for part in parts if part) or "nothing"
+
+
 def clock(at: time) -> str:
     """Write a time of day, with seconds only if there are any."""
     return at.strftime("%H:%M") if at == at.replace(second=0, microsecond=0) else at.isoformat()

@@ -322,9 +322,16 @@ def test_another_form_under_a_used_key_pays_nothing(visitor: Visitor) -> None:
 def test_where_payouts_cost_something_too_little_money_says_that_it_counts(
     visitor: Visitor, operator: Connection
 ) -> None:
-    operator.execute("SELECT payrail.set_fee('sandbox', 'RTGS', 'INR', 1000000000000000, 1, 0)")
-    page = visitor.post("/payouts/new", payout_form(visitor, "10,001"))
+    for amount_from, fixed, basis_points in ((1, 250, 10), (10**14, 0, 5)):
+        fee = [amount_from, fixed, basis_points]
+        operator.execute("SELECT payrail.set_fee('sandbox', 'RTGS', 'INR', %s, %s, %s)", fee)
+    try:
+        page = visitor.post("/payouts/new", payout_form(visitor, "10,001"))
+    finally:
+        for fee in ([1], [10**14]):
+            operator.execute("SELECT payrail.remove_fee('sandbox', 'RTGS', 'INR', %s)", fee)
     assert "available for ₹10,001.00. Its fee counts, too." in page.text
+    assert "RTGS · from ₹2,00,000.00 · fee ₹2.50 + 0.10% or 0.05% NEFT " in page.text
 
 
 def test_too_little_money_is_said_kindly_and_can_be_tried_again(
