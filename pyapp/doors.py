@@ -347,34 +347,16 @@ async def create_payout(
     )
 
 
-async def create_payouts(
-    db: Pool,
-    merchant_id: UUID,
-    requests: Sequence[PayoutRequest],
-    *,
-    owner: str | None = None,
-    actor: str | None = None,
-) -> list[Reply]:
-    """Create a batch under one lock; one reply per request, in order."""
-    return await _door(
-        db,
-        Reply,
-        "create_payouts",
-        p_merchant_id=merchant_id,
-        p_requests=_composites(requests),
-        p_owner=owner,
-        p_actor=actor,
-    )
-
-
 async def create_payouts_for_many(
-    db: Pool, requests: Sequence[AddressedRequest]
+    db: Pool, requests: Sequence[AddressedRequest], *, wait: bool
 ) -> list[Reply | None]:
     """Create payouts of many merchants in one commit; one reply per request, in order.
 
-    None where somebody else holds the merchant's lock: `create_payouts` waits for it.
+    None where somebody else holds the merchant's lock, unless it is to `wait` for it.
     """
-    found = await _door(db, Reply, "create_payouts_for_many", p_requests=_composites(requests))
+    found = await _door(
+        db, Reply, "create_payouts_for_many", p_requests=_composites(requests), p_wait=wait
+    )
     return [reply if reply.body else None for reply in found]
 
 

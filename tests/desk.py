@@ -139,7 +139,9 @@ class Desk:
         )
         return [Answer(**row) for row in rows]
 
-    def create_for_many(self, *asked: tuple[Desk, str, Sequence[object]]) -> list[Answer | None]:
+    def create_for_many(
+        self, *asked: tuple[Desk, str, Sequence[object]], wait: bool = False
+    ) -> list[Answer | None]:
         """Create payouts of many merchants in one call: (desk, owner, request) each."""
         nested = (
             "ROW(%s::uuid, %s, %s, ({}::payrail.payout_request[])[1])::payrail.addressed_request"
@@ -152,8 +154,8 @@ class Desk:
         found = self.sql(
             "payrail_api",
             "SELECT status, body::text AS body, replayed"
-            f" FROM payrail.create_payouts_for_many(ARRAY[{','.join(rows)}])",
-            parameters,
+            f" FROM payrail.create_payouts_for_many(ARRAY[{','.join(rows)}], %s)",
+            [*parameters, wait],
         )
         return [Answer(**row) if row["status"] else None for row in found]
 

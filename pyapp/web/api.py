@@ -132,7 +132,7 @@ async def create_payout(call: Call[Empty, CreatePayout]) -> Response:
     payouts: Gather[doors.AddressedRequest, doors.Reply] = call.request.app.state.payouts
     try:
         reply = await payouts.ask(
-            caller.api_key_id,
+            caller.merchant_id,
             doors.AddressedRequest(caller.merchant_id, caller.owner, caller.key_prefix, request),
         )
     except LockNotAvailable:

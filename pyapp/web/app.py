@@ -95,17 +95,14 @@ def _callers(db: database.Pool) -> Gather[bytes, doors.Caller | Literal[False]]:
 
 
 def _payouts(db: database.Pool) -> Gather[doors.AddressedRequest, doors.Reply]:
-    """Return who creates payouts; a line is an API key, whose requests are of one merchant."""
+    """Return who creates payouts; a line is a merchant."""
 
     async def together(asked: Sequence[doors.AddressedRequest]) -> Sequence[doors.Reply | None]:
-        return await doors.create_payouts_for_many(db, asked)
+        return await doors.create_payouts_for_many(db, asked, wait=False)
 
     async def alone(asked: Sequence[doors.AddressedRequest]) -> Sequence[doors.Reply]:
-        one = asked[0]
-        requests = [each.request for each in asked]
-        return await doors.create_payouts(
-            db, one.merchant_id, requests, owner=one.owner, actor=one.actor
-        )
+        found = await doors.create_payouts_for_many(db, asked, wait=True)
+        return [reply for reply in found if reply]
 
     return Gather("create_payouts", together, alone)
 

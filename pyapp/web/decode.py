@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, NoReturn, TypeVar, cast, get_args
 from uuid import UUID
@@ -255,12 +256,21 @@ def payout_request(body: CreatePayout, idempotency_key: str | None) -> PayoutReq
         bank_account_id=body.bank_account_id,
         reference=body.reference,
         metadata=body.metadata,
-        scheduled_at=body.scheduled_at,
+        scheduled_at=_in_utc(body.scheduled_at),
         queue_if_low_balance=body.queue_if_low_balance,
         narration=body.narration,
         retry_of=body.retry_of,
         mode=body.mode,
     )
+
+
+def _in_utc(given: datetime | None) -> datetime | None:
+    """Return an instant in UTC: PostgreSQL knows fewer offsets than RFC 3339 has."""
+    try:
+        return given and given.astimezone(UTC)
+    except OverflowError:
+        detail = "It must be in the future, and no more than 366 days away"
+        refuse(FieldError(pointer="/scheduled_at", code="scheduled_at_invalid", detail=detail))
 
 
 def idempotency_key(request: Request) -> str:

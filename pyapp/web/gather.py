@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import psycopg
-from psycopg.errors import LockNotAvailable
 from psycopg_pool import PoolTimeout
 
 from pyapp.web import metrics
@@ -29,11 +28,13 @@ Told = TypeVar("Told")
 _TOGETHER: Final = 100  # requests in a call
 _AT_ONCE: Final = 2  # calls for all
 _ALONE: Final = 8  # calls for one line
-_MOST: Final = 1000  # requests that may wait
+_MOST: Final = 200  # requests of a line that may wait
 _PATIENCE: Final = 3.0  # seconds
+# SQLSTATEs that no single request is the cause of: a lock, a call that took too long, no resources
+_OF_ALL: Final = ("55P03", "57", "53", "58")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Request(Generic[Ask, Told]):
     line: Hashable
     ask: Ask
@@ -54,7 +55,6 @@ class Gather(Generic[Ask, Told]):
     alone: Callable[[Sequence[Ask]], Awaitable[Sequence[Told]]]
     _lines: dict[Hashable, deque[_Request[Ask, Told]]] = field(default_factory=dict)
     _away: set[Hashable] = field(default_factory=set)  # lines of which a call is under way
-    _waiting: int = 0
     _flights: int = 0
     _few: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ALONE))
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -63,19 +63,29 @@ class Gather(Generic[Ask, Told]):
         """Ask for one call, and return its answer.
 
         Raises what the door raises, and psycopg_pool.PoolTimeout, as for a connection, if too many
-        wait or it had no turn within 3 s; then nothing was asked.
+        of the line wait or it had no turn within 3 s; then nothing was asked.
         """
-        if self._waiting >= _MOST:
-            message = f"{_MOST} requests wait for {self.name}"
+        waiting = self._lines.setdefault(line, deque())
+        if len(waiting) >= _MOST:
+            message = f"{_MOST} requests of {line!s} wait for {self.name}"
             raise PoolTimeout(message)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Told] = loop.create_future()
-        late = PoolTimeout(f"{self.name} was not reached in time")
-        timer = loop.call_later(_PATIENCE, _tell, answer, late)
-        self._lines.setdefault(line, deque()).append(_Request(line, ask, answer, timer))
-        self._waiting += 1
+        timer = loop.call_later(_PATIENCE, self._expire, line, answer)
+        waiting.append(_Request(line, ask, answer, timer))
         self._start()
         return await answer
+
+    def _expire(self, line: Hashable, answer: asyncio.Future[Told]) -> None:
+        """End a wait; what nobody waits for any more takes no room either."""
+        _tell(answer, PoolTimeout(f"{self.name} was not reached in time"))
+        self._keep(line, (one for one in self._lines.get(line, ()) if not one.answer.done()))
+
+    def _keep(self, line: Hashable, requests: Iterable[_Request[Ask, Told]]) -> None:
+        """Let these be what waits in a line, which is behind all others then."""
+        self._lines.pop(line, None)
+        if rest := deque(requests):
+            self._lines[line] = rest
 
     def _start(self) -> None:
         while self._flights < _AT_ONCE and (requests := self._take()):
@@ -86,20 +96,17 @@ class Gather(Generic[Ask, Told]):
         """Take a place's worth from each line in turn, of those that nobody is away for."""
         taken: list[_Request[Ask, Told]] = []
         here = [line for line in self._lines if line not in self._away]
+        touched: set[Hashable] = set()
         while here and len(taken) < _TOGETHER:
             for line in here[: _TOGETHER - len(taken)]:
+                touched.add(line)
                 request = self._lines[line].popleft()
                 request.timer.cancel()
-                self._waiting -= 1
                 if not request.answer.done():  # else whoever asked has gone
                     taken.append(request)
             here = [line for line in here if self._lines[line]]
-        for line in {request.line for request in taken}:
-            rest = self._lines.pop(line)
-            if rest:
-                self._lines[line] = rest  # behind those that had no turn
-        for line in [line for line, rest in self._lines.items() if not rest]:
-            del self._lines[line]
+        for line in touched:
+            self._keep(line, self._lines[line])
         self._away.update(request.line for request in taken)
         return taken
 
@@ -126,28 +133,37 @@ class Gather(Generic[Ask, Told]):
         self._start()
 
     async def _wait(self, line: Hashable, requests: list[_Request[Ask, Told]]) -> None:
+        """Ask for a line alone, once there is a place for it, and after that one by one."""
+        late = PoolTimeout(f"{self.name} was not reached in time")
+        timer = asyncio.get_running_loop().call_later(_PATIENCE, _fail, requests, late)
         async with self._few:
-            if not await self._try(requests) and len(requests) > 1:
-                for request in requests:
-                    await self._try([request])
+            timer.cancel()
+            exc = await self._try(requests)
+            for request in requests if exc and len(requests) > 1 else ():
+                if exc and _is_of_all(exc):
+                    _fail(requests, exc)
+                    break
+                exc = await self._try([request])
+                if exc:
+                    _fail([request], exc)
         self._away.discard(line)
         self._start()
 
-    async def _try(self, requests: list[_Request[Ask, Told]]) -> bool:
-        """Ask for one line; what goes wrong is told to whoever asked alone."""
+    async def _try(self, requests: list[_Request[Ask, Told]]) -> Exception | None:
+        """Ask for one line; return what went wrong, which whoever asked alone is told."""
         wanted = [request for request in requests if not request.answer.done()]
         if not wanted:
-            return True
+            return None
         try:
             told = _whole(wanted, await self.alone([request.ask for request in wanted]))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
-            if len(wanted) == 1 or _is_of_all(exc):
+            if len(requests) == 1:
                 _fail(wanted, exc)
-            return False
+            return exc
         for request, answer in zip(wanted, told, strict=True):
             if not request.answer.done():
                 request.answer.set_result(answer)
-        return True
+        return None
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -164,8 +180,8 @@ def _whole(requests: Sequence[object], told: Sequence[Told]) -> Sequence[Told]:
 
 
 def _is_of_all(exc: Exception) -> bool:
-    """Tell what no single request is the cause of: a lock, or a database that is away."""
-    return not isinstance(exc, psycopg.Error) or exc.sqlstate in {None, LockNotAvailable.sqlstate}
+    """Tell what no single request is the cause of, so that asking one by one is of no use."""
+    return not isinstance(exc, psycopg.Error) or (exc.sqlstate or _OF_ALL[0]).startswith(_OF_ALL)
 
 
 def _fail(requests: Iterable[_Request[Ask, Told]], exc: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -169,7 +170,7 @@ def _read(form: Mapping[str, str]) -> tuple[dict[str, str], doors.PayMode]:
     most = money.read(form["amount_max"] or money.plain(money.MOST, currency), currency)
     opens, closes = (_time(form[name]) for name in ("opens", "closes"))
     days = [day for day in _DAYS if form[f"day-{day}"]]
-    rank = int(form["rank"]) if form["rank"].isascii() and form["rank"].isdigit() else -1
+    rank = int(form["rank"]) if re.fullmatch("[0-9]{1,4}", form["rank"]) else -1
     wrong = {
         "rank": not 0 <= rank <= 1000,  # noqa: PLR2004  # as the door has it
         "amount_min": least is None,

@@ -29,7 +29,7 @@ from pyapp.web import decode
 W = TypeVar("W")
 
 _LIFETIME: Final = 12 * 60 * 60  # seconds, as the doors that open and resume sessions have it
-_MAX_FIELDS: Final = 20
+_MAX_FIELDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)

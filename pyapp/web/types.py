@@ -215,7 +215,7 @@ Narration = Annotated[
     str,
     Meta(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9 ]{0,29}\Z",
-        description="Kept with the payout, not sent to the bank: 30 letters, digits and spaces",
+        description="What the beneficiary is told of it: 30 letters, digits and spaces",
         examples=["Invoice 17"],
         extra={"code": "narration_invalid"},
     ),

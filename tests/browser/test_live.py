@@ -59,6 +59,28 @@ def test_approvals_are_counted_live_and_what_is_being_typed_stays(
     expect(count).to_be_hidden()
 
 
+def test_what_is_about_to_be_pressed_stays_where_it_is(window: Window, desk: Desk) -> None:
+    """Nobody approves another payout than the one under their pointer."""
+    desk.rule(approve_from=1)
+    desk.secret = key_of_all(desk)
+    first, second = (desk.create(key, 1000).payout_id for key in ("first", "second"))
+    page = window.signed_in("/approvals")
+    count = page.locator("[data-awaiting]")
+    button = page.locator(f"[data-row='{second}']").get_by_role("button", name="Approve")
+    button.hover()
+    page.clock.install()
+    desk.cancel(first)
+    expect(count).to_have_text("1")
+    page.clock.run_for(10_000)  # longer than until a page is replaced
+    expect(page.locator("[data-row]")).to_have_count(2)
+    page.get_by_role("heading", level=1).hover()
+    page.clock.run_for(10_000)
+    expect(page.locator("[data-row]")).to_have_count(1)
+    button.click()
+    expect(page.get_by_text("Nothing awaits approval.")).to_be_visible()
+    assert desk.see(second)["status"] in {"pending", "processing"}
+
+
 @pytest.mark.usefixtures("bank")
 def test_a_payout_is_seen_to_settle(window: Window, desk: Desk, tmp_path: Path) -> None:
     for _ in range(12):

@@ -301,13 +301,18 @@ def test_a_call_for_many_waits_for_no_lock(own_desk: Desk) -> None:
             "SELECT FROM merchant.merchants WHERE merchant_id = %(merchant_id)s FOR NO KEY UPDATE",
         )
         stuck, made = other.create_for_many((own_desk, "asha", request), (other, "asha", request))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.create_for_many((other, "asha", request), (own_desk, "asha", request), wait=True)
     assert stuck is None
     assert made is not None
     assert (made.status, made.replayed) == (201, False)
     assert (own_desk.balance(), other.balance()) == ((OPENING, 0), (9000, 1000))
-    (now,) = other.create_for_many((own_desk, "asha", request))
+    now, again = other.create_for_many(
+        (own_desk, "asha", request), (other, "asha", request), wait=True
+    )
     assert now is not None
-    assert (now.status, now.replayed) == (201, False)
+    assert again is not None
+    assert (now.status, now.replayed, again.replayed) == (201, False, True)
 
 
 def test_a_call_for_many_has_no_answer_for_a_merchant_who_is_not_there(own_desk: Desk) -> None:
@@ -316,6 +321,8 @@ def test_a_call_for_many_has_no_answer_for_a_merchant_who_is_not_there(own_desk:
     request = ("k", 1000, "INR", ACCOUNT, *NEW)
     found = own_desk.create_for_many((stranger, "asha", request), (own_desk, "asha", request))
     assert [answer and answer.status for answer in found] == [None, 201]
+    with pytest.raises(psycopg.ProgrammingError, match="no such merchant"):
+        own_desk.create_for_many((stranger, "asha", request), wait=True)
 
 
 def test_a_call_for_many_holds_its_locks_until_it_is_committed(own_desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -258,3 +259,19 @@ def _shape(value: Any) -> Any:
         case list():
             return [_shape(item) for item in value]
     return type(value)
+
+
+@pytest.mark.parametrize("offset", ["+23:59", "-23:59", "+16:00", "+05:30", "Z"])
+def test_a_time_may_have_any_offset(client: Client, offset: str) -> None:
+    """PostgreSQL knows fewer of them than RFC 3339 has."""
+    at = (datetime.now(UTC) + timedelta(days=30)).replace(microsecond=0, tzinfo=None)
+    payout = client.payout(scheduled_at=f"{at.isoformat()}{offset}")
+    given = datetime.fromisoformat(f"{at.isoformat()}{offset}")
+    assert datetime.fromisoformat(payout["scheduled_at"]) == given
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_that_there_is_not_in_utc_is_no_time(client: Client, at: str) -> None:
+    body = {"amount_paise": 100, "bank_account_id": "demo-bank-account", "scheduled_at": at}
+    answer = client.create(body)
+    assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "/scheduled_at")

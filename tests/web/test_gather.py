@@ -12,7 +12,12 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from psycopg.errors import LockNotAvailable, RaiseException
+from psycopg.errors import (
+    LockNotAvailable,
+    QueryCanceled,
+    RaiseException,
+    TooManyConnections,
+)
 from psycopg_pool import PoolTimeout
 
 from pyapp.web import gather
@@ -180,14 +185,87 @@ def test_whoever_has_gone_before_the_call_is_left_out_and_the_others_go_on() -> 
     run(test)
 
 
-def test_no_more_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_has_so_much_room_and_takes_none_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(gather, "_MOST", 10)
 
     async def test() -> None:
         door = Door()
-        found = await door.ask(*(("a", number) for number in range(15)))
+        found = await door.ask(*(("a", number) for number in range(15)), ("b", 1))
         assert sum(isinstance(one, PoolTimeout) for one in found) == 4
+        assert found[-1] == "b1"
         assert await door.ask(("a", 1)) == ["a1"]  # there is room again
+
+    run(test)
+
+
+def test_who_has_waited_in_vain_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "_MOST", 5)
+    monkeypatch.setattr(gather, "_PATIENCE", 0.05)
+
+    async def test() -> None:
+        door = Door()
+        away = asyncio.create_task(door.gather.ask("a", ("a", 0)))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            work = (door.gather.ask("a", ("a", number)) for number in range(5))
+            found = await asyncio.gather(*work, return_exceptions=True)
+            assert ["in time" in str(one) for one in found] == [True] * 5
+        assert door.gather._lines == {}
+        door.open.set()
+        assert await away == "a0"
+
+    run(test)
+
+
+def test_who_waits_for_a_place_alone_waits_no_longer_than_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More lines are locked than there are places: none of them is kept for ever."""
+    monkeypatch.setattr(gather, "_PATIENCE", 0.05)
+
+    async def test() -> None:
+        stuck = asyncio.Event()
+
+        async def none(asks: Sequence[str]) -> list[str | None]:
+            return [None for _ in asks]
+
+        async def wait(asks: Sequence[str]) -> list[str]:
+            await stuck.wait()
+            return [*asks]
+
+        door: Gather[str, str] = Gather("test", none, wait)
+        lines = [f"{number}" for number in range(gather._ALONE + 5)]
+        work = [asyncio.create_task(door.ask(line, line)) for line in lines]
+        late = await asyncio.gather(*work[gather._ALONE :], return_exceptions=True)
+        assert all(isinstance(one, PoolTimeout) for one in late)
+        stuck.set()
+        assert await asyncio.gather(*work[: gather._ALONE]) == lines[: gather._ALONE]
+
+    run(test)
+
+
+@pytest.mark.parametrize("trouble", [QueryCanceled, LockNotAvailable, TooManyConnections])
+def test_what_no_single_request_is_the_cause_of_is_not_tried_one_by_one(
+    trouble: type[psycopg.Error],
+) -> None:
+    async def test() -> None:
+        calls = 0
+
+        async def none(asks: Sequence[int]) -> list[int | None]:
+            return [None for _ in asks]
+
+        async def fail(asks: Sequence[int]) -> list[int]:
+            nonlocal calls
+            calls += 1
+            raise RaiseException if len(asks) > 1 else trouble
+
+        door: Gather[int, int] = Gather("test", none, fail)
+        work = [asyncio.create_task(door.ask("a", number)) for number in range(20)]
+        found = await asyncio.gather(*work, return_exceptions=True)
+        assert all(isinstance(one, trouble) for one in found)
+        assert calls <= 1 + 2  # the first one, which came alone, and the others: together, and one
 
     run(test)
 

@@ -83,6 +83,25 @@ def test_a_mode_is_added_shown_changed_and_removed_and_each_is_on_record(
     assert "Mode removed" in asha.get("/ops/actions").text
 
 
+def test_a_form_with_everything_ticked_is_read(
+    asha: Operator, operator: Connection, bank: str
+) -> None:
+    all_of_it = {f"account-{kind}": "on" for kind in ("account_number", "vpa", "iban")}
+    all_of_it |= {f"day-{day}": "on" for day in range(1, 8)}
+    hours = {"opens": "08:00", "closes": "18:30", "calendar": bank, "amount_max": "5,00,000"}
+    for known in ({}, {"known": "yes"}):
+        assert save(asha, bank, **all_of_it, **hours, **known).status == 303
+    (mode,) = saved(operator, bank)
+    assert (len(mode["accounts"]), mode["days"]) == (3, None)
+
+
+def test_a_rank_of_any_length_is_answered(asha: Operator, bank: str) -> None:
+    for rank in ("9" * 5000, "-1", "1001", "x", "٣"):
+        page = save(asha, bank, rank=rank)
+        assert page.status == 422
+        assert "Enter a whole number from 0 to 1000." in page.text
+
+
 def test_a_mode_is_open_now_or_says_when_it_opens(asha: Operator, bank: str) -> None:
     save(asha, bank, **{f"day-{day}": "on" for day in range(1, 8)})
     assert "Open" in of(asha, bank)

@@ -17,11 +17,12 @@ function tellTimes(root = document) {
 // Runs a change of the page and gives the focus back to the same place in it.
 function keepingFocus(change) {
   const active = document.activeElement;
-  const row = active?.closest("[data-payout]")?.dataset.payout;
+  const one = (place) => place?.dataset.payout ?? place?.dataset.row;
+  const row = one(active?.closest("[data-payout], [data-row]"));
   const label = active?.textContent;
   change();
   if (active?.isConnected || !active || active === document.body) return;
-  const rows = row ? [...document.querySelectorAll("[data-payout]")].filter((one) => one.dataset.payout === row) : [document];
+  const rows = row ? [...document.querySelectorAll("[data-payout], [data-row]")].filter((place) => one(place) === row) : [document];
   for (const place of rows) {
     const again = [...place.querySelectorAll("a, button")].find((one) => one.textContent === label);
     if (again) return again.focus({ preventScroll: true });
@@ -82,9 +83,9 @@ async function reloadPayout(whole) {
   if (again && fresh) { again = false; reloadPayout(fresh); }
 }
 
-// What somebody is typing is not taken away.
+// What somebody is typing is not taken away, nor what they are about to press: another's would be in its place.
 function isBeingFilledIn(whole) {
-  return [...whole.querySelectorAll("input:not([type=hidden]), textarea")].some((one) => one.value !== one.defaultValue);
+  return whole.querySelector(".decide:hover") || [...whole.querySelectorAll("input:not([type=hidden]), textarea")].some((one) => one.value !== one.defaultValue);
 }
 
 async function replacePayout(whole) {
