@@ -71,7 +71,11 @@ def test_what_is_about_to_be_pressed_stays_where_it_is(window: Window, desk: Des
     page.clock.install()
     desk.cancel(first)
     expect(count).to_have_text("1")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.clock.run_for(10_000)  # longer than until a page is replaced
+    page.evaluate("fetch('/healthz').then((answer) => answer.text())")
+    assert [url for url in asked if url.endswith("/approvals")] == []
     expect(page.locator("[data-row]")).to_have_count(2)
     page.get_by_role("heading", level=1).hover()
     page.clock.run_for(10_000)
