@@ -433,11 +433,17 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.those("processing"))
     @rule(number=ANY)
     def never_left(self, number: int) -> None:
-        """The first attempt could not reach the bank."""
+        """The first attempt could not reach the bank; it is due again when time has passed."""
         sent = [payout for payout in self.those("processing") if payout.attempts == 1]
         if sent:
             payout = sent[number % len(sent)]
             self.desk.record((payout.payout_id, "not_sent", None, None, "away", None, 1))
+            self.desk.sql(
+                "payrail_owner",
+                "UPDATE payout.payouts SET next_action_at = next_action_at + INTERVAL '1 hour'"
+                " WHERE merchant_id = %s AND payout_id = %s AND status = 'pending'",
+                [self.desk.merchant_id, payout.payout_id],
+            )
             payout.evidence += 1
             payout.path.append("pending")
             if payout in self.model.due:
