@@ -15,17 +15,6 @@ CREATE TABLE rail.fees (
     FOREIGN KEY (rail, mode, currency) REFERENCES rail.modes
 );
 
-ALTER TABLE merchant.operator_actions
-DROP CONSTRAINT action_known,
-ADD CONSTRAINT action_known CHECK (
-    action IN (
-        'operator_added', 'operator_password_set', 'operator_disabled', 'signed_in', 'merchant_credited',
-        'resolution_proposed', 'resolution_confirmed', 'resolution_rejected', 'rules_set', 'fee_set', 'fee_removed',
-        -- 0017-narration's, which may have been there before
-        'mode_set', 'mode_removed', 'holiday_set', 'holiday_removed'
-    )
-);
-
 -- Its bound is payout.apply_transition's: one of the column's own would have every payout that is there written anew.
 ALTER TABLE payout.payouts ADD COLUMN fee bigint NOT NULL DEFAULT 0;
 

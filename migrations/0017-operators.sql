@@ -1,5 +1,5 @@
--- Who changes a bank's modes and holidays is on record; and what a bank is told carries the payout's narration.
--- depends: 0015-pages
+-- Who changes a bank's fees, modes and holidays is on record; and no mode closes at 24:00, for which clients have no time.
+-- depends: 0016-fees
 ALTER TABLE merchant.operator_actions
 DROP CONSTRAINT action_known,
 ADD CONSTRAINT action_known CHECK (
@@ -10,11 +10,14 @@ ADD CONSTRAINT action_known CHECK (
     )
 );
 
+UPDATE rail.modes SET closes = '23:59:59.999999'
+WHERE closes = '24:00';
+
+ALTER TABLE rail.modes ADD CONSTRAINT closes_before_midnight CHECK (closes < '24:00');
+
+-- These say now who acts.
 DROP FUNCTION IF EXISTS payrail.set_mode(
     text, text, text, text[], integer, bigint, bigint, time, time, smallint[], text, text
 );
 DROP FUNCTION IF EXISTS payrail.remove_mode(text, text, text);
 DROP FUNCTION IF EXISTS payrail.set_holiday(text, date, text);
-DROP FUNCTION IF EXISTS payrail.claim_payouts(uuid, integer, interval, text, text[]);
-DROP FUNCTION IF EXISTS payrail.cut_file(text, integer, interval);
-DROP FUNCTION IF EXISTS payrail.changes(uuid[], bigint[], bigint[]);
