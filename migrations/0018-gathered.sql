@@ -8,6 +8,7 @@ CREATE TYPE payrail.addressed_request AS (
     request payrail.payout_request
 );
 
+DROP FUNCTION IF EXISTS payrail.answer_request(uuid, payrail.payout_request, timestamptz, text, text);
 DROP FUNCTION IF EXISTS payrail.claim_payouts(uuid, integer, interval, text, text[]);
 DROP FUNCTION IF EXISTS payrail.cut_file(text, integer, interval);
 DROP FUNCTION IF EXISTS payrail.changes(uuid[], bigint[], bigint[]);

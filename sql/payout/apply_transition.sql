@@ -32,38 +32,43 @@ BEGIN
     END IF;
 
     IF NEW.status IS DISTINCT FROM OLD.status THEN
-        NEW.version := coalesce(OLD.version, 0) + 1;
-        NEW.updated_at := clock_timestamp();
-        NEW.created_at := coalesce(OLD.created_at, NEW.updated_at);
+        SELECT t.ledger_kind INTO v_ledger_kind
+        FROM payout.transitions t
+        WHERE t.from_status = coalesce(OLD.status, 'new') AND t.to_status = NEW.status;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the payout can not go from its status to the one asked for'
+                USING ERRCODE = 'PR201', DETAIL = json_build_object(
+                    'field', 'status', 'payout_id', NEW.payout_id, 'current_status', OLD.status, 'requested_status', NEW.status
+                );
+        END IF;
+        IF (v_ledger_kind = 'hold' AND OLD.status IS NULL AND NEW.status <> 'pending' AND NEW.scheduled_at IS NOT NULL)
+            OR (v_ledger_kind = 'release' AND OLD.held_at IS NULL)
+        THEN
+            v_ledger_kind := NULL;
+        END IF;
 
-        WITH edge AS (
-            SELECT
-                CASE
-                    WHEN t.ledger_kind = 'hold' AND OLD.status IS NULL AND NEW.status <> 'pending' AND NEW.scheduled_at IS NOT NULL THEN NULL
-                    WHEN t.ledger_kind = 'release' AND OLD.held_at IS NULL THEN NULL
-                    ELSE t.ledger_kind
-                END AS ledger_kind
-            FROM payout.transitions t
-            WHERE t.from_status = coalesce(OLD.status, 'new') AND t.to_status = NEW.status
-        ),
-        entry AS (
+        NEW.version := coalesce(OLD.version, 0) + 1;
+        -- a new payout's time is its door's, which counts it towards the limits of that day
+        NEW.updated_at := CASE TG_OP WHEN 'INSERT' THEN coalesce(NEW.created_at, clock_timestamp()) ELSE clock_timestamp() END;
+        NEW.created_at := coalesce(OLD.created_at, NEW.updated_at);
+        IF v_ledger_kind IS NOT NULL THEN
             INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)
-            SELECT
-                NEW.merchant_id,
-                NEW.currency,
-                t.ledger_kind,
-                CASE WHEN t.ledger_kind IN ('hold', 'release') THEN NEW.amount + NEW.fee ELSE NEW.amount END,
-                NEW.payout_id
-            FROM edge t
-            WHERE t.ledger_kind IS NOT NULL
-        )
+            VALUES (
+                NEW.merchant_id, NEW.currency, v_ledger_kind,
+                CASE WHEN v_ledger_kind IN ('hold', 'release') THEN NEW.amount + NEW.fee ELSE NEW.amount END, NEW.payout_id
+            );
+            IF v_ledger_kind = 'settle' AND NEW.fee > 0 THEN
+                INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)
+                VALUES (NEW.merchant_id, NEW.currency, 'fee', NEW.fee, NEW.payout_id);
+            END IF;
+        END IF;
         INSERT INTO webhook.events (
             merchant_id, seq, payout_id, payout_version, created_at, from_status, to_status, actor, reason
         )
         SELECT
             NEW.merchant_id,
             -- without gaps, in commit order: the merchant is locked
-            1 + coalesce((SELECT max(e.seq) FROM webhook.events e WHERE e.merchant_id = NEW.merchant_id), 0),
+            1 + coalesce(max(e.seq), 0),
             NEW.payout_id,
             NEW.version,
             NEW.updated_at,
@@ -71,18 +76,9 @@ BEGIN
             NEW.status,
             NEW.actor,
             NEW.reason
-        FROM edge t
-        RETURNING (SELECT t.ledger_kind FROM edge t) INTO v_ledger_kind;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'the payout can not go from its status to the one asked for'
-                USING ERRCODE = 'PR201', DETAIL = json_build_object(
-                    'field', 'status', 'payout_id', NEW.payout_id, 'current_status', OLD.status, 'requested_status', NEW.status
-                );
-        END IF;
-        IF v_ledger_kind = 'settle' AND NEW.fee > 0 THEN
-            INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)
-            VALUES (NEW.merchant_id, NEW.currency, 'fee', NEW.fee, NEW.payout_id);
-        END IF;
+        FROM webhook.events e
+        WHERE e.merchant_id = NEW.merchant_id;
+
         NEW.held_at := CASE v_ledger_kind WHEN 'hold' THEN NEW.updated_at ELSE OLD.held_at END;
         IF v_ledger_kind = 'release' THEN
             PERFORM payout.give_back_usage(NEW.merchant_id, NEW.currency, NEW.bank_account_id, NEW.amount, NEW.held_at);

@@ -21,26 +21,25 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_answer payrail.answer;
-    v_now timestamptz;
 BEGIN
     PERFORM merchant.lock_merchant(p_merchant_id);
-    v_now := rail.clock();
-    v_answer := payrail.answer_request(
-        p_merchant_id,
-        ROW(
-            p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata,
-            p_scheduled_at, p_queue_if_low_balance, p_narration, p_retry_of, p_mode
-        )::payrail.payout_request,
-        v_now,
-        p_owner,
-        p_actor
-    );
-    IF v_answer.status = 201 AND NOT v_answer.replayed AND NOT rail.dispatch_is_waiting() THEN
-        PERFORM rail.wake_worker();
-    END IF;
-    RETURN v_answer;
+    RETURN (
+        payrail.answer_requests(
+            ARRAY[p_merchant_id],
+            ARRAY[
+                ROW(
+                    p_merchant_id,
+                    p_owner,
+                    p_actor,
+                    ROW(
+                        p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata,
+                        p_scheduled_at, p_queue_if_low_balance, p_narration, p_retry_of, p_mode
+                    )::payrail.payout_request
+                )::payrail.addressed_request
+            ],
+            rail.clock()
+        )
+    )[1];
 END
 $$;
 

@@ -10,25 +10,18 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_request payrail.payout_request;
-    v_answer payrail.answer;
-    v_now timestamptz;
-    v_accepted boolean := FALSE;
 BEGIN
     IF p_requests IS NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'requests');
     END IF;
     PERFORM merchant.lock_merchant(p_merchant_id);
-    v_now := rail.clock();
-    FOREACH v_request IN ARRAY p_requests LOOP
-        v_answer := payrail.answer_request(p_merchant_id, v_request, v_now, p_owner, p_actor);
-        v_accepted := v_accepted OR (v_answer.status = 201 AND NOT v_answer.replayed);
-        RETURN NEXT v_answer;
-    END LOOP;
-    IF v_accepted AND NOT rail.dispatch_is_waiting() THEN
-        PERFORM rail.wake_worker();
-    END IF;
+    RETURN QUERY
+    SELECT a.*
+    FROM unnest(payrail.answer_requests(
+        ARRAY[p_merchant_id],
+        ARRAY(SELECT ROW(p_merchant_id, p_owner, p_actor, r)::payrail.addressed_request FROM unnest(p_requests) r),
+        rail.clock()
+    )) a;
 END
 $$;
 

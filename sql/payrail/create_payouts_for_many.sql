@@ -10,36 +10,23 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_free uuid[];
+    v_merchant_ids uuid[];
     v_merchant_id uuid;
-    v_asked payrail.addressed_request;
-    v_answer payrail.answer;
-    v_now timestamptz;
-    v_accepted boolean := FALSE;
 BEGIN
     IF p_requests IS NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'requests');
     END IF;
-    v_free := ARRAY(SELECT DISTINCT r.merchant_id FROM unnest(p_requests) r ORDER BY r.merchant_id);
+    v_merchant_ids := ARRAY(SELECT DISTINCT r.merchant_id FROM unnest(p_requests) r ORDER BY r.merchant_id);
     IF p_wait THEN
-        FOREACH v_merchant_id IN ARRAY v_free LOOP
+        FOREACH v_merchant_id IN ARRAY v_merchant_ids LOOP
             PERFORM merchant.lock_merchant(v_merchant_id);
         END LOOP;
     ELSE
-        v_free := ARRAY(SELECT merchant.lock_free_merchants(v_free));
+        v_merchant_ids := ARRAY(SELECT merchant.lock_free_merchants(v_merchant_ids));
     END IF;
-    v_now := rail.clock();
-    FOREACH v_asked IN ARRAY p_requests LOOP
-        v_answer := NULL;
-        IF v_asked.merchant_id = ANY (v_free) THEN
-            v_answer := payrail.answer_request(v_asked.merchant_id, v_asked.request, v_now, v_asked.owner, v_asked.actor);
-            v_accepted := v_accepted OR (v_answer.status = 201 AND NOT v_answer.replayed);
-        END IF;
-        RETURN NEXT v_answer;
-    END LOOP;
-    IF v_accepted AND NOT rail.dispatch_is_waiting() THEN
-        PERFORM rail.wake_worker();
-    END IF;
+    RETURN QUERY
+    SELECT a.*
+    FROM unnest(payrail.answer_requests(v_merchant_ids, p_requests, rail.clock())) a;
 END
 $$;
 

@@ -33,6 +33,7 @@ from tests.sql import test_payouts as payouts
 from tests.sql import test_rails as rails
 from tests.sql import test_reports as reports
 from tests.sql import test_roles as roles
+from tests.sql import test_together as together
 from tests.sql import test_webhooks as webhooks
 
 SQL: Final = Path(__file__).parents[2] / "sql"
@@ -187,9 +188,9 @@ MUTANTS: Final = [
         ),
         also=(
             (
-                "payrail/answer_request.sql",
+                "payrail/answer_requests.sql",
                 "        e.available,",
-                "        current_setting('mutant.available')::bigint,",
+                "        current_setting('mutant.available')::bigint AS available,",
             ),
         ),
     ),
@@ -202,20 +203,20 @@ MUTANTS: Final = [
     Mutant(
         "the balance is not checked",
         (payouts.test_two_payouts_of_sixty_from_a_hundred,),
-        "payrail/answer_request.sql",
-        (("ELSIF v_available < p_request.amount + v_fee OR", "ELSIF"),),
+        "payrail/answer_requests.sql",
+        (("ELSIF v_available < v_request.amount + v_request.fee OR", "ELSIF"),),
     ),
     Mutant(
         "the balance is checked off by one",
         (payouts.test_all_of_the_balance_can_be_paid_out_and_not_a_paisa_more,),
-        "payrail/answer_request.sql",
-        (("v_available < p_request.amount", "v_available <= p_request.amount"),),
+        "payrail/answer_requests.sql",
+        (("v_available < v_request.amount", "v_available <= v_request.amount"),),
     ),
     Mutant(
         "a payout needs no money for its fee",
         (fees.test_money_has_to_do_for_the_fee_too,),
-        "payrail/answer_request.sql",
-        (("p_request.amount + v_fee OR (", "p_request.amount OR ("),),
+        "payrail/answer_requests.sql",
+        (("v_request.amount + v_request.fee OR (", "v_request.amount OR ("),),
     ),
     Mutant(
         "the queue goes on without money for the fee",
@@ -245,7 +246,7 @@ MUTANTS: Final = [
         "a failed payout's fee is kept",
         (partial(fees.test_a_fee_is_held_booked_and_given_back_with_its_payout, status="failed"),),
         "payout/apply_transition.sql",
-        (("t.ledger_kind IN ('hold', 'release')", "t.ledger_kind = 'hold'"),),
+        (("v_ledger_kind IN ('hold', 'release')", "v_ledger_kind = 'hold'"),),
     ),
     Mutant(
         "a fee changes with its payout",
@@ -275,10 +276,40 @@ MUTANTS: Final = [
         (("round(", "trunc("),),
     ),
     Mutant(
+        "one call spends the balance twice",
+        (idempotency.test_a_batch_spends_the_balance_once,),
+        "payrail/answer_requests.sql",
+        (("v_available := v_available - v_request.amount - v_request.fee;", "NULL;"),),
+    ),
+    Mutant(
+        "one call pays twice for one key",
+        (idempotency.test_duplicates_within_a_batch_are_one_payout,),
+        "payrail/answer_requests.sql",
+        (("(r.of_key > 1 AND r.idempotency_key IS NOT NULL) OR", ""),),
+    ),
+    Mutant(
+        "one call retries a payout twice",
+        (together.test_one_call_retries_a_payout_once,),
+        "payrail/answer_requests.sql",
+        (("OR (r.of_retry > 1 AND r.retry_of IS NOT NULL)", ""),),
+    ),
+    Mutant(
+        "one call jumps its own queue",
+        (together.test_what_one_call_queues_comes_before_what_follows_it,),
+        "payrail/answer_requests.sql",
+        (("v_is_queued := TRUE;", "NULL;"),),
+    ),
+    Mutant(
+        "one call passes a limit",
+        (together.test_what_one_call_makes_counts_towards_its_limits,),
+        "payrail/answer_requests.sql",
+        (("PERFORM payout.count_usage(", "PERFORM num_nulls("),),
+    ),
+    Mutant(
         "the fingerprint is not compared",
         (idempotency.test_another_amount_under_the_key_is_refused,),
-        "payrail/answer_request.sql",
-        (("IF v_known_fingerprint <> v_fingerprint THEN", "IF FALSE THEN"),),
+        "payrail/answer_requests.sql",
+        (("IF v_request.known_fingerprint <> v_request.fingerprint THEN", "IF FALSE THEN"),),
     ),
     Mutant(
         "the fingerprint leaves the reference out",
@@ -289,31 +320,25 @@ MUTANTS: Final = [
     Mutant(
         "rejections are not stored",
         (idempotency.test_a_rejection_for_lack_of_money_is_stored,),
-        "payrail/answer_request.sql",
+        "payrail/answer_requests.sql",
         (
             (
-                "INSERT INTO payout.idempotency_keys",
-                (
-                    "IF v_status <> 201 THEN"
-                    " RETURN ROW(v_status, v_body, FALSE)::payrail.answer; END IF;"
-                    " INSERT INTO payout.idempotency_keys"
-                ),
+                "            v_keys := array_append(",
+                "            CONTINUE WHEN v_answer.status <> 201; v_keys := array_append(",
             ),
         ),
     ),
     Mutant(
         "a replay shows the payout as it is now",
         (partial(idempotency.test_the_first_answer_stays_when_the_payout_moves_on, end="failed"),),
-        "payrail/answer_request.sql",
+        "payrail/answer_requests.sql",
         (
             (
-                "        RETURN ROW(v_status, v_body, TRUE)::payrail.answer;",
+                "ROW(v_request.known_status, v_request.known_body, TRUE);",
                 (
-                    "        SELECT payrail.payout_json(p) INTO v_body"
-                    " FROM payrail.payouts p"
-                    " WHERE p.merchant_id = p_merchant_id"
-                    " AND p.payout_id = (v_body ->> 'id')::uuid;"
-                    "        RETURN ROW(v_status, v_body, TRUE)::payrail.answer;"
+                    "ROW(v_request.known_status, (SELECT payrail.payout_json(p)"
+                    " FROM payrail.payouts p WHERE p.merchant_id = v_request.merchant_id"
+                    " AND p.payout_id = (v_request.known_body ->> 'id')::uuid), TRUE);"
                 ),
             ),
         ),
@@ -321,8 +346,8 @@ MUTANTS: Final = [
     Mutant(
         "any merchant's bank account will do",
         (payouts.test_another_merchants_bank_account_can_not_be_paid,),
-        "payrail/answer_request.sql",
-        (("a.merchant_id = p_merchant_id AND a.bank_account_id", "a.bank_account_id"),),
+        "payrail/answer_requests.sql",
+        (("b.merchant_id = r.merchant_id AND b.bank_account_id", "b.bank_account_id"),),
     ),
     Mutant(
         "the bound on balances is gone",
@@ -453,10 +478,9 @@ MUTANTS: Final = [
         "payout/apply_transition.sql",
         (
             (
-                "        FROM edge t\n        RETURNING",
-                "        FROM edge t WHERE NEW.status <> 'processing'\n        RETURNING",
+                "        WHERE e.merchant_id = NEW.merchant_id;",
+                "        WHERE e.merchant_id = NEW.merchant_id HAVING NEW.status <> 'processing';",
             ),
-            ("IF NOT FOUND THEN", "IF NOT FOUND AND NEW.status <> 'processing' THEN"),
         ),
     ),
     Mutant(

@@ -179,7 +179,7 @@ FUNCTIONS = {
     "webhook.add_event": NOBODY,
     "webhook.wants": NOBODY,
     "webhook.lock_endpoint": NOBODY,
-    "payrail.answer_request": NOBODY,
+    "payrail.answer_requests": NOBODY,
     # what views call is called as whoever reads them
     "ledger.entry_hash": AUDITOR,
     "payout.has_its_proof": AUDITOR,
