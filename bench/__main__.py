@@ -16,16 +16,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import lists, pages, settling, sql
+from bench import flood, lists, pages, settling, sql
 from bench.figures import Figures, Part, table
 from bench.server import Bench
 from pyapp.embedded import Server
 
 PARTS: dict[str, Callable[[Bench], Part]] = {
     "sql": sql.creates,
+    "http": flood.http,
     "settled": settling.settled,
     "idle": settling.idle,
     "growth": sql.growth,
+    "memory": flood.memory,
     "pages": pages.watched,
     "lists": lists.long_lists,
 }

@@ -64,6 +64,7 @@ class Run:
     what: str
     rate: Callable[[], float]
     limit: Limit | None = None
+    unit: str = "per second"
 
 
 Figures = list[Figure]

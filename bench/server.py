@@ -120,7 +120,7 @@ class Bench:
             Figure(
                 run.what,
                 medians[run.what],
-                "per second",
+                run.unit,
                 medians[run.what] / medians[YARDSTICK],
                 run.limit,
                 rates[run.what],
