@@ -23,6 +23,7 @@ from pyapp.embedded import Server
 
 PARTS: dict[str, Callable[[Bench], Part]] = {
     "sql": sql.creates,
+    "peers": sql.peers,
     "http": flood.http,
     "settled": settling.settled,
     "idle": settling.idle,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
+from pathlib import Path
 
 from bench.figures import Figure, Figures, Limit, Part, Run
 from bench.server import SCRIPTS, Bench, say
 
 MERCHANTS = 1000
+_PEERS = Path(__file__).parent / "peers"
 _CREATE = str(SCRIPTS / "create.sql")
 _CREATE_ONE = str(SCRIPTS / "create_one.sql")
 _BATCH = str(SCRIPTS / "batch.sql")
@@ -39,6 +42,26 @@ def creates(bench: Bench) -> Part:
             ),
         ]
     )
+
+
+def peers(bench: Bench) -> Part:
+    """Compare what others do in SQL with the yardstick: a transfer between two of 1000 accounts."""
+    runs = []
+    for peer in ("pgledger", "tb_perf"):
+        say(f"accounts of {peer}")
+        bench.create(peer)
+        with bench.connect(peer) as connection:
+            connection.execute("SET search_path = public")
+            connection.execute((_PEERS / f"{peer}.sql").read_text())
+            connection.execute("VACUUM ANALYZE")
+        script = str(_PEERS / f"{peer}_transfer.sql")
+        runs.append(
+            Run(
+                f"as {peer.replace('_', '-')} does it: transfer, 16 clients, 1000 accounts",
+                partial(bench.rate, peer, "-c", "16", "-f", script),
+            )
+        )
+    return Part(runs)
 
 
 def growth(bench: Bench) -> Part:
