@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import flood, lists, pages, settling, sql
+from bench import disk, flood, lists, pages, settling, sql
 from bench.figures import Figures, Part, table
 from bench.server import Bench
 from pyapp.embedded import Server
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Bench], Part]] = {
     "settled": settling.settled,
     "idle": settling.idle,
     "growth": sql.growth,
+    "disk": disk.disk,
     "memory": flood.memory,
     "pages": pages.watched,
     "lists": lists.long_lists,

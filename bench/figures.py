@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tabulate import tabulate
 
@@ -34,8 +35,8 @@ class Limit:
 class Figure:
     """One measured figure.
 
-    `ratio` is to the yardstick, or to the other of a pair; where there is one, it is what is
-    judged. `rounds` are the values that this is the median of.
+    `ratio` is to the yardstick if `compared`, and else to the other of a pair; where there is one,
+    it is what is judged. `rounds` are the values that it, or else `value`, is the median of.
     """
 
     what: str
@@ -45,6 +46,7 @@ class Figure:
     limit: Limit | None = None
     rounds: Sequence[float] = ()
     detail: Mapping[str, float] = field(default_factory=dict)
+    compared: bool = False
 
     @property
     def judged(self) -> float:
@@ -67,7 +69,7 @@ class Run:
     unit: str = "per second"
 
 
-Figures = list[Figure]
+Figures: TypeAlias = list[Figure]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def table(figures: Figures, form: str = "simple") -> str:
         if one.limit is not None:
             bounds = (one.limit.text(one.limit.owed), one.limit.text(one.limit.goal))
         ratio = "" if one.ratio is None else f"{one.ratio:,.2f}"
-        rows.append((one.what, _shown(one.value), one.unit, ratio, *bounds, one.verdict))
+        rows.append((one.what, shown(one.value), one.unit, ratio, *bounds, one.verdict))
     return tabulate(
         rows,
         ["what", "value", "unit", "ratio", "owed", "goal", "met"],
@@ -100,5 +102,6 @@ def table(figures: Figures, form: str = "simple") -> str:
     )
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """Return a number with about three digits that count."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"

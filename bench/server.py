@@ -124,6 +124,7 @@ class Bench:
                 medians[run.what] / medians[YARDSTICK],
                 run.limit,
                 rates[run.what],
+                compared=True,
             )
             for run in (yardstick, *runs)
         ]
