@@ -1,22 +1,20 @@
 """Measure PayRail against PostgreSQL's own benchmark, on one server, in one run, fsync on.
 
-`make bench` prints a table; `make bench ARGS=--json` prints JSON; `--only` runs some parts of it;
-`--quick` takes two minutes and proves nothing. What depends on the machine is given as a ratio to
-`pgbench -N`, 32 clients, prepared, scale 20. It and whatever is compared with it take turns, three
-rounds of ten seconds each, and each one's median counts.
+`make bench` prints a table, with `ARGS=--json` JSON; `--save` keeps it in docs; `--only` runs some
+parts of it; `--quick` takes two minutes and proves nothing. What depends on the machine is given as
+a ratio to `pgbench -N`, 32 clients, prepared, scale 20. It and whatever is compared with it take
+turns, three rounds of ten seconds each, and each one's median counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from bench import disk, flood, lists, pages, settling, sql
+from bench import disk, flood, lists, pages, report, settling, sql
 from bench.figures import Figures, Part, table
 from bench.server import Bench
 from pyapp.embedded import Server
@@ -39,25 +37,29 @@ def main() -> None:
     """Run what is asked for and print it."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--save", action="store_true", help="keep it in docs/performance.*")
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it runs")
     parser.add_argument(
         "--only", type=_names, default=[*PARTS], metavar="PART,...", help=", ".join(PARTS)
     )
     arguments = parser.parse_args()
+    if arguments.save and (arguments.quick or len(arguments.only) < len(PARTS)):
+        parser.error("--save keeps a whole run: not with --quick, nor with --only")
     folder = Path(tempfile.mkdtemp(prefix="payrail-bench-", dir="/var/tmp"))  # a disk
     folder.chmod(0o755)
     server = Server(home=folder / "home")
     server.start()
     try:
         seconds, rounds = (2, 1) if arguments.quick else (10, 3)
-        figures = measure(Bench(server, seconds, rounds, arguments.quick), arguments.only)
+        bench = Bench(server, seconds, rounds, arguments.quick)
+        about = report.circumstances(bench)
+        figures = measure(bench, arguments.only)
     finally:
         server.stop()
         shutil.rmtree(folder)
-    if arguments.json:
-        print(json.dumps([asdict(figure) for figure in figures], indent=2))
-    else:
-        print(table(figures))
+    if arguments.save:
+        report.save(about, figures)
+    print(report.document(about, figures) if arguments.json else table(figures))
 
 
 def measure(bench: Bench, names: Sequence[str]) -> Figures:

@@ -100,7 +100,7 @@ def load(
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
     """Return the smallest value that so many percent of them do not exceed."""
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+    return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)]
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def _figures(bench: Bench, entries: int) -> Figures:
         Figure("the same CSV, until all are settled", found.settled, "s"),
         Figure(f"a statement of {entries:,} lines as CSV", found.streamed, "s"),
         Figure(
-            "what the server's memory grows by for it",
+            "what the API's memory grows by for it",
             found.grown,
             "MiB",
             limit=Limit(16, most=True),

@@ -181,14 +181,14 @@ def _figures(bench: Bench) -> Figures:
     found = _measure(bench)
     figures = []
     for offered, what, limit in (
-        (STEADY, f"of {STEADY} creates a second over HTTP", Limit(0.9)),
-        (FLAT_OUT, f"creates over HTTP, {CONNECTIONS} connections", None),
+        (STEADY, f"HTTP create, {STEADY} a second offered", Limit(0.9)),
+        (FLAT_OUT, f"HTTP create, {CONNECTIONS} connections", None),
     ):
         one = found[offered]
         figures += [
             Figure(what, one.without, "per second"),
-            Figure(f"the same, {PAGES} pages open", one.with_pages, "per second", one.ratio, limit),
-            Figure("the last page hears of the last payout", one.behind, "ms"),
+            Figure(f"{what}, {PAGES} pages open", one.with_pages, "per second", one.ratio, limit),
+            Figure(f"{what}, the last page hears of the last one after", one.behind, "ms"),
         ]
     return figures
 

@@ -107,7 +107,7 @@ def _idle(bench: Bench) -> Figures:
             limit=Limit(50, most=True),
         ),
         Figure(
-            f"the same, the alarm suppressed, slowest of {len(deaf)}",
+            f"claimed without an alarm, slowest of {len(deaf)}",
             max(deaf),
             "ms",
             limit=Limit(2000, most=True),
@@ -118,7 +118,9 @@ def _idle(bench: Bench) -> Figures:
             "ms",
             limit=Limit(150, most=True),
         ),
-        Figure("the same, slowest tenth", statistics.quantiles(waits, n=10)[-1], "ms"),
+        Figure(
+            "created to settled, idle, slowest tenth", statistics.quantiles(waits, n=10)[-1], "ms"
+        ),
     ]
 
 

@@ -57,7 +57,7 @@ def peers(bench: Bench) -> Part:
         script = str(_PEERS / f"{peer}_transfer.sql")
         runs.append(
             Run(
-                f"as {peer.replace('_', '-')} does it: transfer, 16 clients, 1000 accounts",
+                f"{peer.replace('_', '-')}'s transfer, 16 clients, 1000 accounts",
                 partial(bench.rate, peer, "-c", "16", "-f", script),
             )
         )
