@@ -85,12 +85,13 @@ def _growth(bench: Bench, entries: int) -> Figures:
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
     figures = []
-    for what, script in (("balance", "balance.sql"), ("create", "create_one.sql")):
+    for what, script, count in (
+        ("balance", "balance.sql", 5_000),
+        ("create", "create_one.sql", 1_000),
+    ):
         text = (SCRIPTS / script).read_text()
         scripts = [f"\\set merchant {merchant}\n{text}" for merchant in (short, long)]
-        pairs = [
-            bench.latencies("growth", 300 if bench.quick else 1_000, scripts) for _ in range(3)
-        ]
+        pairs = [bench.latencies("growth", count, scripts) for _ in range(3)]
         before, after = (statistics.median(times) for times in zip(*pairs, strict=True))
         ratios = [slow / fast for fast, slow in pairs]
         figures += [
