@@ -14,8 +14,11 @@ from typing import Any
 import httpx
 import psycopg
 
-from bench import pages, settling
-from pyapp.settings import Settings
+from bench import merchants, processes
+from bench.figures import Figure, Figures, Limit, Part
+from bench.merchants import Merchant
+from bench.processes import Api
+from bench.server import Bench, say
 
 LINES = 10_000
 _SHORT = 10_000  # lines of a statement that the server has written before
@@ -32,33 +35,62 @@ class Measured:
     grown: float
 
 
-def measure(settings: Settings, entries: int) -> Measured:
+def long_lists(bench: Bench) -> Part:
+    """Measure a whole batch and a long statement, over HTTP."""
+    return Part(once=lambda _: _figures(bench, 10_000 if bench.quick else 1_000_000))
+
+
+def _figures(bench: Bench, entries: int) -> Figures:
+    say(f"a list of {LINES:,} payouts, and a statement of {entries:,} lines")
+    found = _measure(bench, entries)
+    return [
+        Figure(
+            f"a CSV of {LINES:,} lines, until all are payouts",
+            found.made,
+            "s",
+            limit=Limit(30, most=True),
+        ),
+        Figure("how often its progress was another", found.steps, "times"),
+        Figure("the same CSV, until all are settled", found.settled, "s"),
+        Figure(f"a statement of {entries:,} lines as CSV", found.streamed, "s"),
+        Figure(
+            "what the API's memory grows by for it",
+            found.grown,
+            "MiB",
+            limit=Limit(16, most=True),
+        ),
+    ]
+
+
+def _measure(bench: Bench, entries: int) -> Measured:
     """Upload a list, and download a statement of so many lines."""
+    settings = bench.database("lists")
+    crowd = merchants.make(settings, 3)
     with (
-        pages.serving(settings) as site,
-        settling.bank() as env,
-        settling.worker(settings, env),
-        psycopg.connect(settings.conninfo("admin"), autocommit=True) as connection,
+        processes.api(settings) as api,
+        processes.bank() as env,
+        processes.worker(settings, env),
+        bench.connect("lists") as connection,
     ):
-        uploader, short, long = (_client(site, number) for number in range(3))
+        uploader, short, long = (_client(api, merchant) for merchant in crowd)
         made, steps, settled = _upload(uploader)
         connection.execute("SET ROLE payrail_owner")  # what the doors do is measured elsewhere
-        _enter(connection, site.ids[1], _SHORT)
-        _enter(connection, site.ids[2], entries)
-        _forget_peak(site.pid)
+        _enter(connection, crowd[1].id, _SHORT)
+        _enter(connection, crowd[2].id, entries)
+        _forget_peak(api.pid)
         _download(short, _SHORT)
-        before = _peak(site.pid)
-        _forget_peak(site.pid)
+        before = _peak(api.pid)
+        _forget_peak(api.pid)
         begun = time.monotonic()
         _download(long, entries)
         streamed = time.monotonic() - begun
-        return Measured(made, steps, settled, streamed, (_peak(site.pid) - before) / 1024)
+        return Measured(made, steps, settled, streamed, (_peak(api.pid) - before) / 1024)
 
 
-def _client(site: pages.Site, number: int) -> httpx.Client:
+def _client(api: Api, merchant: Merchant) -> httpx.Client:
     return httpx.Client(
-        base_url=f"http://127.0.0.1:{site.port}/api/v1",
-        headers={"Authorization": f"Api-Key {site.keys[number]}"},
+        base_url=f"http://127.0.0.1:{api.port}/api/v1",
+        headers={"Authorization": f"Api-Key {merchant.key}"},
         timeout=300,
         trust_env=False,
     )

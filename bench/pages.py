@@ -8,23 +8,18 @@ the same machine.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import re
 import secrets
-import socket
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-import psycopg
-
-from pyapp.settings import Settings
+from bench import merchants, processes
+from bench.figures import Figure, Figures, Limit, Part
+from bench.merchants import Merchant
+from bench.server import Bench, say
 
 MERCHANTS = 20
 CONNECTIONS = 16
@@ -71,12 +66,10 @@ class Page(asyncio.Protocol):
 
 @dataclass
 class Site:
-    """A server with merchants: their ids, keys and cookies, and how many payouts each has."""
+    """A server with merchants: their cookies, and how many payouts each has."""
 
     port: int
-    pid: int
-    ids: list[str]
-    keys: list[str]
+    merchants: Sequence[Merchant]
     cookies: list[str] = field(default_factory=list)
     payouts: list[int] = field(default_factory=lambda: [0] * MERCHANTS)
 
@@ -98,8 +91,8 @@ class Site:
         """Get a cookie for each merchant, as its browsers would."""
         connection = await self.connect()
         form = "POST /sign-in HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
-        for key in self.keys:
-            answer = await self.call(connection, form, f"api_key={key}")
+        for merchant in self.merchants:
+            answer = await self.call(connection, form, f"api_key={merchant.key}")
             cookie = re.search(r"(?i)^set-cookie: ([^;]+)", answer.head, re.MULTILINE)
             assert answer.status == 303
             assert cookie is not None
@@ -128,7 +121,7 @@ class Site:
             answer = await self.call(
                 connection,
                 "POST /api/v1/payouts HTTP/1.1\r\nContent-Type: application/json\r\n"
-                f"Authorization: Api-Key {self.keys[merchant]}\r\n"
+                f"Authorization: Api-Key {self.merchants[merchant].key}\r\n"
                 f"Idempotency-Key: {secrets.token_hex(16)}",
                 body,
             )
@@ -144,7 +137,7 @@ class Site:
             lambda: page, "127.0.0.1", self.port
         )
         transport.write(
-            f"GET /live?since={self.payouts[merchant]}-0@{self.ids[merchant]} HTTP/1.1\r\n"
+            f"GET /live?since={self.payouts[merchant]}-0@{self.merchants[merchant].id} HTTP/1.1\r\n"
             "Host: b\r\n"
             f"Cookie: {self.cookies[merchant]}\r\n\r\n".encode()
         )
@@ -178,10 +171,34 @@ class Answer:
     head: str
 
 
-def measure(settings: Settings, rounds: int) -> dict[int, Measured]:
-    """Run all rounds against a database that has been migrated; by the rate that was offered."""
-    with serving(settings) as site:
-        found = asyncio.run(_rounds(site, rounds))
+def watched(bench: Bench) -> Part:
+    """Measure what open dashboards cost the API, and how late they are."""
+    return Part(once=lambda _: _figures(bench))
+
+
+def _figures(bench: Bench) -> Figures:
+    say(f"payouts over HTTP, without and with {PAGES} pages open")
+    found = _measure(bench)
+    figures = []
+    for offered, what, limit in (
+        (STEADY, f"HTTP create, {STEADY} a second offered", Limit(0.9)),
+        (FLAT_OUT, f"HTTP create, {CONNECTIONS} connections", None),
+    ):
+        one = found[offered]
+        figures += [
+            Figure(what, one.without, "per second"),
+            Figure(f"{what}, {PAGES} pages open", one.with_pages, "per second", one.ratio, limit),
+            Figure(f"{what}, the last page hears of the last one after", one.behind, "ms"),
+        ]
+    return figures
+
+
+def _measure(bench: Bench) -> dict[int, Measured]:
+    """Run all rounds; by the rate that was offered."""
+    settings = bench.database("pages")
+    crowd = merchants.make(settings, MERCHANTS)
+    with processes.api(settings) as api:
+        found = asyncio.run(_rounds(Site(api.port, crowd), bench.rounds))
     return {
         offered: Measured(
             statistics.median(without for without, _, _ in rows),
@@ -200,53 +217,3 @@ async def _rounds(site: Site, rounds: int) -> dict[int, list[tuple[float, float,
         offered: [(await site.load(offered), *await site.look(offered)) for _ in range(rounds)]
         for offered in (STEADY, FLAT_OUT)
     }
-
-
-@contextmanager
-def serving(settings: Settings) -> Iterator[Site]:
-    """Serve the API, with merchants that have money."""
-    ids, keys = _merchants(settings)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "DATABASE_URL": settings.conninfo("admin"),
-        "PORT": str(port),
-        "LOG_LEVEL": "ERROR",
-    }
-    command = [sys.executable, "-m", "pyapp", "serve"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-        try:
-            while not _answers(port):
-                assert process.poll() is None
-                time.sleep(0.05)
-            yield Site(port, process.pid, ids, keys)
-        finally:
-            process.terminate()
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
-
-
-def _merchants(settings: Settings) -> tuple[list[str], list[str]]:
-    ids = []
-    keys = [secrets.token_urlsafe(32) for _ in range(MERCHANTS)]
-    with psycopg.connect(settings.conninfo("admin"), autocommit=True) as connection:
-        for number, key in enumerate(keys):
-            made = connection.execute(
-                "SELECT m.merchant_id::text FROM payrail.create_merchant(%s) m,"
-                " payrail.add_bank_account("
-                "m.merchant_id, 'demo-bank-account', 'Asha Rao', '000000000001', 'HDFC0000001'),"
-                " payrail.credit_merchant(m.merchant_id, 1000000000000000, 'INR', 'opening'),"
-                " payrail.create_api_key("
-                "m.merchant_id, %s, %s, p_writes_per_second => 1000000)",
-                [f"Pages {number}", hashlib.sha256(key.encode()).digest(), key[:8]],
-            ).fetchone()
-            assert made is not None
-            ids.append(made[0])
-    return ids, keys

@@ -2,155 +2,182 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from uuid import UUID, uuid4
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from uuid import uuid4
 
-import httpx
 import psycopg
 
-from pyapp.settings import ROOT, Settings
-from tests import servers
+from bench import merchants, processes
+from bench.figures import Figure, Figures, Limit, Part, Run
+from bench.merchants import Merchant
+from bench.server import Bench, say
 
-CROWD = 1000
-ACCOUNT = "'demo-bank-account', 'Asha Rao', '000000000001', 'HDFC0000001'"
-
-
-@dataclass(frozen=True)
-class Settled:
-    """How many payouts went all the way how fast, and how long one takes on an idle system."""
-
-    one_merchant: float  # per second
-    many_merchants: float
-    median: float  # milliseconds from created to settled
-    slowest_tenth: float
+_CROWD = 1000
+_CALLERS = 4  # who create payouts at once
 
 
-def measure(settings: Settings, payouts: int) -> Settled:
-    """Settle that many payouts of one merchant, then of a thousand, then single ones."""
-    with (
-        psycopg.connect(settings.conninfo("admin"), autocommit=True) as connection,
-        bank() as env,
-    ):
-        connection.execute("SET search_path = procrastinate")  # its triggers name no schema
-        merchants = [_merchant(connection) for _ in range(CROWD)]
-        with worker(settings, env):
-            _settle(connection, merchants[0])  # the first one waits for the worker to start
-            one = _rate(connection, merchants[:1], payouts)
-            many = _rate(connection, merchants, payouts // CROWD or 1)
-            waits = [_settle(connection, merchants[0]) for _ in range(100)]
-    return Settled(one, many, statistics.median(waits), statistics.quantiles(waits, n=10)[-1])
+def settled(bench: Bench) -> Part:
+    """Compare payouts that go all the way with the yardstick."""
+    say("merchants whose payouts are settled")
+    settings = bench.database("settled")
+    crowd = merchants.make(settings, _CROWD)
+    payouts = 2_000 if bench.quick else 10_000
+
+    def rate(of: Sequence[Merchant]) -> float:
+        with (
+            bench.connect("settled") as connection,
+            processes.bank() as env,
+            processes.worker(settings, env),
+        ):
+            settle(connection, crowd[0])  # waits until the worker has started
+            return payouts / drain(bench, "settled", of, payouts // len(of))
+
+    limit = Limit(0.3, 0.5)
+    return Part(
+        [
+            Run("created to settled, 1000 merchants", lambda: rate(crowd), limit),
+            Run("created to settled, one merchant", lambda: rate(crowd[:1]), limit),
+        ]
+    )
 
 
-def _merchant(connection: psycopg.Connection) -> UUID:
-    row = connection.execute(
-        "SELECT m.merchant_id FROM payrail.create_merchant('Settling') m"
-    ).fetchone()
-    assert row is not None
-    connection.execute(f"SELECT payrail.add_bank_account(%s, {ACCOUNT})", [row[0]])
-    connection.execute("SELECT payrail.credit_merchant(%s, 10000000, 'INR', 'opening')", [row[0]])
-    merchant_id: UUID = row[0]
-    return merchant_id
+def drain(bench: Bench, dbname: str, of: Sequence[Merchant], each: int) -> float:
+    """Create so many payouts of each merchant while a worker settles them.
 
-
-def _rate(connection: psycopg.Connection, merchants: list[UUID], each: int) -> float:
-    """Create payouts while a worker settles them; return how many a second go all the way.
-
-    From before the first is created until the last is settled.
+    Return the seconds from before the first is created until the last is settled.
     """
-    began = connection.execute("SELECT clock_timestamp()").fetchone()
-    assert began is not None
-    for merchant_id in merchants:
-        left = each
-        while left:
-            size = min(left, 500)
-            connection.execute(
-                "SELECT count(*) FROM payrail.create_payouts(%s, ARRAY(SELECT ROW(uuidv7()::text,"
-                " 100, 'INR', 'demo-bank-account', NULL, NULL, NULL, NULL, NULL, NULL,"
-                " NULL)::payrail.payout_request FROM generate_series(1, %s)))",
-                [merchant_id, size],
-            )
-            left -= size
-    expected = each * len(merchants)
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        row = connection.execute(
-            "SELECT count(*), extract(epoch FROM max(settled_at) - %(began)s)::float"
-            " FROM payrail.payouts WHERE status = 'settled' AND created_at > %(began)s",
-            {"began": began[0]},
-        ).fetchone()
-        assert row is not None
-        if row[0] == expected:
-            return expected / float(row[1])
-        time.sleep(0.5)
+    calls = [(merchant, min(500, each - done)) for done in range(0, each, 500) for merchant in of]
+    callers = min(_CALLERS, len(of))
+    with bench.connect(dbname) as connection:
+        began = _now(connection)
+        with ThreadPoolExecutor(callers) as pool:
+            list(pool.map(lambda n: _create(bench, dbname, calls[n::callers]), range(callers)))
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
+            row = connection.execute(
+                "SELECT count(*), extract(epoch FROM max(settled_at) - %(began)s)::float"
+                " FROM payrail.payouts WHERE status = 'settled' AND created_at > %(began)s",
+                {"began": began},
+            ).fetchone()
+            assert row is not None
+            if row[0] == each * len(of):
+                return float(row[1])
+            time.sleep(0.5)
     message = "the worker does not settle everything"
     raise TimeoutError(message)
 
 
-def _settle(connection: psycopg.Connection, merchant: UUID) -> float:
+def idle(bench: Bench) -> Part:
+    """Measure how long a single payout waits on an idle system."""
+    return Part(once=lambda _: _idle(bench))
+
+
+def settle(connection: psycopg.Connection, merchant: Merchant) -> float:
     """Create one payout; return the milliseconds until it was settled."""
-    row = connection.execute(
-        "SELECT (body ->> 'id')::uuid FROM payrail.create_payout(%s, %s, 1, 'demo-bank-account')",
-        [merchant, str(uuid4())],
-    ).fetchone()
+    payout = _create_one(connection, merchant)
+    return _waited(
+        connection,
+        "SELECT 1000 * extract(epoch FROM settled_at - created_at)::float FROM payrail.payouts"
+        " WHERE merchant_id = %s AND payout_id = %s AND status = 'settled'",
+        merchant,
+        payout,
+    )
+
+
+def _idle(bench: Bench) -> Figures:
+    say("single payouts, and an idle worker")
+    settings = bench.database("idle")
+    (merchant,) = merchants.make(settings, 1)
+    count = 20 if bench.quick else 100
+    with bench.connect("idle") as connection, processes.bank() as env:
+        with processes.worker(settings, env):
+            claims = [_claim(connection, merchant) for _ in range(count + 1)][1:]
+            waits = [settle(connection, merchant) for _ in range(count)]
+        with processes.worker(settings, env):
+            deaf = [_claim(connection, merchant, alarm=False) for _ in range(count // 5 + 1)][1:]
+    return [
+        Figure(
+            "claimed by an idle worker, median",
+            statistics.median(claims),
+            "ms",
+            limit=Limit(50, most=True),
+        ),
+        Figure(
+            f"claimed without an alarm, slowest of {len(deaf)}",
+            max(deaf),
+            "ms",
+            limit=Limit(2000, most=True),
+        ),
+        Figure(
+            "created to settled, idle, median",
+            statistics.median(waits),
+            "ms",
+            limit=Limit(150, most=True),
+        ),
+        Figure(
+            "created to settled, idle, slowest tenth", statistics.quantiles(waits, n=10)[-1], "ms"
+        ),
+    ]
+
+
+def _now(connection: psycopg.Connection) -> datetime:
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
+    now: datetime = row[0]
+    return now
+
+
+def _create(bench: Bench, dbname: str, calls: Sequence[tuple[Merchant, int]]) -> None:
+    with bench.connect(dbname) as connection:
+        for merchant, size in calls:
+            row = connection.execute(
+                "SELECT count(*) FILTER (WHERE a.status = 201)"
+                " FROM payrail.create_payouts(%s, ARRAY(SELECT ROW(uuidv7()::text,"
+                " 100, 'INR', 'demo-bank-account', NULL, NULL, NULL, NULL, NULL, NULL,"
+                " NULL)::payrail.payout_request FROM generate_series(1, %s))) a",
+                [merchant.id, size],
+            ).fetchone()
+            assert row == (size,)
+
+
+def _create_one(connection: psycopg.Connection, merchant: Merchant, *, alarm: bool = True) -> str:
+    with connection.transaction():
+        row = connection.execute(
+            "SELECT body ->> 'id' FROM payrail.create_payout(%s, %s, 1, 'demo-bank-account')",
+            [merchant.id, str(uuid4())],
+        ).fetchone()
+        if not alarm:
+            connection.execute("DELETE FROM procrastinate.procrastinate_jobs WHERE status = 'todo'")
+    assert row is not None
+    payout: str = row[0]
+    return payout
+
+
+def _claim(connection: psycopg.Connection, merchant: Merchant, *, alarm: bool = True) -> float:
+    """Create a payout; return the milliseconds that it was pending."""
+    payout = _create_one(connection, merchant, alarm=alarm)
+    return _waited(
+        connection,
+        "SELECT 1000 * extract(epoch FROM c.created_at - n.created_at)::float"
+        " FROM payrail.payout_history n"
+        " JOIN payrail.payout_history c USING (merchant_id, payout_id)"
+        " WHERE n.merchant_id = %s AND n.payout_id = %s AND n.seq = 1 AND c.seq = 2",
+        merchant,
+        payout,
+    )
+
+
+def _waited(connection: psycopg.Connection, query: str, merchant: Merchant, payout: str) -> float:
+    """Ask until there is an answer, and return it."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        found = connection.execute(
-            "SELECT 1000 * extract(epoch FROM settled_at - created_at)::float"
-            " FROM payrail.payouts"
-            " WHERE merchant_id = %s AND payout_id = %s AND status = 'settled'",
-            [merchant, row[0]],
-        ).fetchone()
-        if found is not None:
-            return float(found[0])
+        row = connection.execute(query, [merchant.id, payout]).fetchone()
+        if row is not None:
+            return float(row[0])
         time.sleep(0.005)
-    message = "no worker settles the payout"
+    message = "no worker takes the payout"
     raise TimeoutError(message)
-
-
-@contextmanager
-def bank() -> Iterator[dict[str, str]]:
-    """Run a bank with its books on a disk; return what a worker must know of it."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, servers.port() as port:
-        env = {"SANDBOX_BANK_URL": f"http://127.0.0.1:{port}"}
-        more = {"SANDBOX_BANK_PORT": str(port), "SANDBOX_BANK_FILE": str(Path(folder) / "books")}
-        with _process("sandbox-bank", {**env, **more}):
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                try:
-                    httpx.get(f"{env['SANDBOX_BANK_URL']}/healthz", trust_env=False)
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            yield env
-
-
-@contextmanager
-def worker(settings: Settings, env: dict[str, str]) -> Iterator[None]:
-    """Run a worker process; `env` tells it of its bank."""
-    with _process("work", {**env, "DATABASE_URL": settings.conninfo("admin")}):
-        yield
-
-
-@contextmanager
-def _process(command: str, env: dict[str, str]) -> Iterator[None]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "pyapp", command],
-        env={**os.environ, **env},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
