@@ -5,6 +5,8 @@ CREATE TYPE payrail.addressed_request AS (
     merchant_id uuid,
     owner text,
     actor text,
+    -- the SHA-256 of the API key that asks, if one does
+    key_hash bytea,
     request payrail.payout_request
 );
 

@@ -101,7 +101,9 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known(Caller):
+class KeyHolder(Caller):
+    """A caller that is known by an API key."""
+
     key_hash: bytes
 
 
@@ -112,6 +114,7 @@ class AddressedRequest:
     merchant_id: UUID
     owner: str | None
     actor: str | None
+    key_hash: bytes | None  # of the API key that asks
     request: PayoutRequest
 
 
@@ -306,9 +309,9 @@ class Instance:
 # ---------------------------------------------------------------------------------- for merchants
 
 
-async def authenticate(db: Pool, key_hashes: Sequence[bytes]) -> dict[bytes, Caller]:
+async def authenticate(db: Pool, key_hashes: Sequence[bytes]) -> dict[bytes, KeyHolder]:
     """Return the callers whose API keys have these SHA-256; none if unknown, expired or revoked."""
-    found = await _door(db, _Known, "authenticate_keys", p_key_hashes=list(key_hashes))
+    found = await _door(db, KeyHolder, "authenticate_keys", p_key_hashes=list(key_hashes))
     return {known.key_hash: known for known in found}
 
 
@@ -352,12 +355,13 @@ async def create_payouts_for_many(
 ) -> list[Reply | None]:
     """Create payouts of many merchants in one commit; one reply per request, in order.
 
-    None where somebody else holds the merchant's lock, unless it is to `wait` for it.
+    None where somebody else holds the merchant's lock, unless it is to `wait` for it; status 401
+    where the key is no longer valid.
     """
     found = await _door(
         db, Reply, "create_payouts_for_many", p_requests=_composites(requests), p_wait=wait
     )
-    return [reply if reply.body else None for reply in found]
+    return [reply if reply.status else None for reply in found]
 
 
 async def cancel_payout(
@@ -2976,6 +2980,8 @@ def _fields(item: _Composite) -> str:
 def _text(value: object) -> str:
     if isinstance(value, timedelta):
         return f"{value.total_seconds():.6f} seconds"
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
     if isinstance(value, PayoutRequest):
         return f"({_fields(value)})"
     return msgspec.json.encode(value).decode() if isinstance(value, Mapping) else str(value)

@@ -140,17 +140,18 @@ class Desk:
         return [Answer(**row) for row in rows]
 
     def create_for_many(
-        self, *asked: tuple[Desk, str, Sequence[object]], wait: bool = False
+        self,
+        *asked: tuple[Desk, str, Sequence[object]],
+        wait: bool = False,
+        key_hash: bytes | None = None,
     ) -> list[Answer | None]:
         """Create payouts of many merchants in one call: (desk, owner, request) each."""
-        nested = (
-            "ROW(%s::uuid, %s, %s, ({}::payrail.payout_request[])[1])::payrail.addressed_request"
-        )
+        nested = "ROW(%s::uuid, %s, %s, %s, ({}::payrail.payout_request[])[1])"
         rows, parameters = [], []
         for desk, owner, request in asked:
             array, given = _composites("payout_request", [request])
-            rows.append(nested.format(array))
-            parameters += [desk.merchant_id, owner, owner, *given]
+            rows.append(f"{nested.format(array)}::payrail.addressed_request")
+            parameters += [desk.merchant_id, owner, owner, key_hash, *given]
         found = self.sql(
             "payrail_api",
             "SELECT status, body::text AS body, replayed"

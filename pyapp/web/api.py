@@ -21,6 +21,7 @@ from pyapp.errors import FieldError, Problem
 from pyapp.uploads import Upload
 from pyapp.web import decode, files, live
 from pyapp.web.gather import Gather
+from pyapp.web.limits import Limits
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (
     AllRules,
@@ -133,10 +134,16 @@ async def create_payout(call: Call[Empty, CreatePayout]) -> Response:
     try:
         reply = await payouts.ask(
             caller.merchant_id,
-            doors.AddressedRequest(caller.merchant_id, caller.owner, caller.key_prefix, request),
+            doors.AddressedRequest(
+                caller.merchant_id, caller.owner, caller.key_prefix, caller.key_hash, request
+            ),
         )
     except LockNotAvailable:
         raise Problem("idempotency_key_in_flight") from None
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        limits: Limits = call.request.app.state.limits
+        limits.learn(caller.key_hash, None)
+        raise Problem("unauthorized", headers=decode.CHALLENGE)
     return _reply(reply, "payouts")
 
 

@@ -45,6 +45,7 @@ from pyapp.web.route import PREFIX, Resource
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+_BUSIEST: Final = f"{PREFIX}/payouts"
 _STATIC: Final = Path(__file__).parent / "static"
 _MEDIA: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -67,9 +68,11 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
             app.state.payouts = _payouts(app.state.db)
             yield
 
+    paths = _paths(settings)
     app = Starlette(
         routes=[
-            Route(path, Resource(path, handlers)) for path, handlers in _paths(settings).items()
+            Route(path, Resource(path, paths[path]))
+            for path in sorted(paths, key=lambda path: path != _BUSIEST)  # they are tried in turn
         ],
         lifespan=lifespan,
         exception_handlers={
@@ -84,10 +87,10 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
     return Edge(app)
 
 
-def _callers(db: database.Pool) -> Gather[bytes, doors.Caller | Literal[False]]:
+def _callers(db: database.Pool) -> Gather[bytes, doors.KeyHolder | Literal[False]]:
     """Return who finds out whose keys they are; a key that is nobody's is False."""
 
-    async def ask(hashes: Sequence[bytes]) -> list[doors.Caller | Literal[False]]:
+    async def ask(hashes: Sequence[bytes]) -> list[doors.KeyHolder | Literal[False]]:
         known = await doors.authenticate(db, list({*hashes}))
         return [known.get(key_hash, False) for key_hash in hashes]
 

@@ -76,12 +76,7 @@ async def raw(request: Request, most: int = MAX_BODY) -> bytes:
 def strict_json(raw: bytes) -> dict[str, Any]:
     """Parse one JSON object, or refuse it as malformed."""
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_int=_integer,
-            parse_constant=_refuse_constant,
-        )
+        value = _JSON.decode(raw.decode("utf-8"))
         inspect(value)
     except RecursionError:
         raise Problem("malformed_json", "The JSON is nested too deeply") from None
@@ -117,6 +112,11 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
+_JSON: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_constant=_refuse_constant
+)
+
+
 def inspect(value: object, depth: int = 0) -> None:
     """Refuse what PostgreSQL's text can't hold, and depth that nothing here needs."""
     if depth > _MAX_DEPTH:
@@ -140,6 +140,8 @@ def query(request: Request, into: type[T]) -> T:
 
     A page's address may have been given more by whoever linked to it, which is nothing of ours.
     """
+    if not request.scope["query_string"]:  # most have none, and looking for it is dear
+        return convert({}, into, in_query=True)
     known = _fields(into)
     in_page = getattr(request.state, "page", False)
     lists = {name for name, field in known.items() if "list[" in str(field.type)}

@@ -1,7 +1,9 @@
 """Calls that are asked for at the same moment go to the database as one.
 
-While calls are under way, what is asked for meanwhile gathers, and goes down together: one
+While a call is under way, what is asked for meanwhile gathers, and goes down together: one
 statement, one commit. There is no timer: what is asked for while nothing is under way goes at once.
+One call at a time is enough: this process is longer busy with a request than the database is, and
+two at once were slower, for each was half as large.
 Everybody stands in a line, and each line gets a place in turn, so nobody's thousand requests keep
 another's one waiting. Of a line one call is under way at a time, so it never waits for itself.
 
@@ -26,7 +28,6 @@ Ask = TypeVar("Ask")
 Told = TypeVar("Told")
 
 _TOGETHER: Final = 100  # requests in a call
-_AT_ONCE: Final = 2  # calls for all
 _ALONE: Final = 8  # calls for one line
 _MOST: Final = 200  # requests of a line that may wait
 _PATIENCE: Final = 3.0  # seconds
@@ -39,7 +40,7 @@ class _Request(Generic[Ask, Told]):
     line: Hashable
     ask: Ask
     answer: asyncio.Future[Told]
-    timer: asyncio.TimerHandle
+    until: float  # it waits, by the loop's clock
 
 
 @dataclass(slots=True)
@@ -55,9 +56,10 @@ class Gather(Generic[Ask, Told]):
     alone: Callable[[Sequence[Ask]], Awaitable[Sequence[Told]]]
     _lines: dict[Hashable, deque[_Request[Ask, Told]]] = field(default_factory=dict)
     _away: set[Hashable] = field(default_factory=set)  # lines of which a call is under way
-    _flights: int = 0
+    _flying: bool = False  # a call for all is under way
     _few: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ALONE))
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _timer: asyncio.TimerHandle | None = None  # of whoever waits
 
     async def ask(self, line: Hashable, ask: Ask) -> Told:
         """Ask for one call, and return its answer.
@@ -71,15 +73,22 @@ class Gather(Generic[Ask, Told]):
             raise PoolTimeout(message)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Told] = loop.create_future()
-        timer = loop.call_later(_PATIENCE, self._expire, line, answer)
-        waiting.append(_Request(line, ask, answer, timer))
+        waiting.append(_Request(line, ask, answer, loop.time() + _PATIENCE))
+        if self._timer is None:
+            self._timer = loop.call_later(_PATIENCE, self._expire)
         self._start()
         return await answer
 
-    def _expire(self, line: Hashable, answer: asyncio.Future[Told]) -> None:
-        """End a wait; what nobody waits for any more takes no room either."""
-        _tell(answer, PoolTimeout(f"{self.name} was not reached in time"))
-        self._keep(line, (one for one in self._lines.get(line, ()) if not one.answer.done()))
+    def _expire(self) -> None:
+        """End the waits that are over; what nobody waits for any more takes no room either."""
+        loop = asyncio.get_running_loop()
+        waits = [request for line in self._lines.values() for request in line]
+        late = [request for request in waits if request.until <= loop.time()]
+        _fail(late, PoolTimeout(f"{self.name} was not reached in time"))
+        for line in {request.line for request in late}:
+            self._keep(line, (one for one in self._lines[line] if not one.answer.done()))
+        left = [request.until for request in waits if not request.answer.done()]
+        self._timer = loop.call_at(min(left), self._expire) if left else None
 
     def _keep(self, line: Hashable, requests: Iterable[_Request[Ask, Told]]) -> None:
         """Let these be what waits in a line, which is behind all others then."""
@@ -88,8 +97,8 @@ class Gather(Generic[Ask, Told]):
             self._lines[line] = rest
 
     def _start(self) -> None:
-        while self._flights < _AT_ONCE and (requests := self._take()):
-            self._flights += 1
+        if not self._flying and (requests := self._take()):
+            self._flying = True
             self._run(self._fly(requests))
 
     def _take(self) -> list[_Request[Ask, Told]]:
@@ -101,7 +110,6 @@ class Gather(Generic[Ask, Told]):
             for line in here[: _TOGETHER - len(taken)]:
                 touched.add(line)
                 request = self._lines[line].popleft()
-                request.timer.cancel()
                 if not request.answer.done():  # else whoever asked has gone
                     taken.append(request)
             here = [line for line in here if self._lines[line]]
@@ -118,7 +126,7 @@ class Gather(Generic[Ask, Told]):
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
             if _is_of_all(exc):
                 _fail(requests, exc)
-        self._flights -= 1
+        self._flying = False
         rest: dict[Hashable, list[_Request[Ask, Told]]] = {}
         for request, answer in zip(requests, told, strict=True):
             if request.answer.done():
@@ -138,27 +146,28 @@ class Gather(Generic[Ask, Told]):
         timer = asyncio.get_running_loop().call_later(_PATIENCE, _fail, requests, late)
         async with self._few:
             timer.cancel()
-            exc = await self._try(requests)
-            for request in requests if exc and len(requests) > 1 else ():
+            groups = deque([requests])
+            while groups:
+                group = groups.popleft()
+                exc = await self._try(group)
                 if exc and _is_of_all(exc):
                     _fail(requests, exc)
                     break
-                exc = await self._try([request])
-                if exc:
-                    _fail([request], exc)
+                if exc and len(group) > 1:
+                    groups.extend([one] for one in group)
+                elif exc:
+                    _fail(group, exc)
         self._away.discard(line)
         self._start()
 
     async def _try(self, requests: list[_Request[Ask, Told]]) -> Exception | None:
-        """Ask for one line; return what went wrong, which whoever asked alone is told."""
+        """Ask for these alone; return what went wrong."""
         wanted = [request for request in requests if not request.answer.done()]
         if not wanted:
             return None
         try:
             told = _whole(wanted, await self.alone([request.ask for request in wanted]))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
-            if len(requests) == 1:
-                _fail(wanted, exc)
             return exc
         for request, answer in zip(wanted, told, strict=True):
             if not request.answer.done():

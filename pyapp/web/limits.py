@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-from pyapp.doors import Caller
+from pyapp.doors import KeyHolder
 from pyapp.errors import Problem
 
 Headers = list[tuple[bytes, bytes]]
 
 _SECOND: Final = 10**9  # nanoseconds
+_FRESH: Final = 10 * _SECOND  # what the database said of a key
 
 
 @dataclass(slots=True)
@@ -56,10 +57,12 @@ def _policy(name: str, quota: int) -> bytes:
 
 @dataclass(slots=True)
 class Buckets:
-    """Those of one key."""
+    """Those of one key, and whose it is, as the database said at a time of our clock."""
 
     reads: Bucket
     writes: Bucket
+    holder: KeyHolder
+    learnt_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,21 @@ class Limits:
             return None
         return (found.writes if writes else found.reads).take(self.clock())
 
-    def learn(self, key_hash: bytes, caller: Caller | None) -> None:
-        """Note what the database says of a key now: its limits, or that it is not valid."""
-        if caller is None:
+    def holder(self, key_hash: bytes) -> KeyHolder | None:
+        """Return whose key it was a moment ago, for who asks the database about it anyway."""
+        found = self.keys.get(key_hash)
+        return found.holder if found and self.clock() - found.learnt_at < _FRESH else None
+
+    def learn(self, key_hash: bytes, holder: KeyHolder | None) -> None:
+        """Note what the database says of a key now: whose it is, or that it is not valid."""
+        if holder is None:
             self.keys.pop(key_hash, None)
             return
         found = self.keys.get(key_hash)
         if found is None:
-            found = self.keys[key_hash] = Buckets(Bucket("reads", 1), Bucket("writes", 1))
-        found.reads.quota = caller.reads_per_second
-        found.writes.quota = caller.writes_per_second
+            buckets = Bucket("reads", 1), Bucket("writes", 1)
+            found = self.keys[key_hash] = Buckets(*buckets, holder, 0)
+        found.holder = holder
+        found.learnt_at = self.clock()
+        found.reads.quota = holder.reads_per_second
+        found.writes.quota = holder.writes_per_second

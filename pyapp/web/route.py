@@ -35,7 +35,7 @@ class Call(Generic[Q, B]):
     """A decoded request of a known caller."""
 
     db: Pool
-    caller: doors.Caller
+    caller: doors.KeyHolder
     request: Request
     idempotency_key: str  # "" unless the route asks for one
     query: Q
@@ -62,13 +62,14 @@ class Route(Generic[Q, B]):
     idempotent: bool = False  # an Idempotency-Key is required
     errors: tuple[str, ...] = ()  # codes beyond those that every route has
     rejections: tuple[str, ...] = ()  # codes answered with 422 and stored with the key
-    gathered: bool = False  # the handler's call goes down with others', and has its turn there
+    gathered: bool = False  # its call goes down with others', in its turn, and checks the key
+    # whether the key is still valid
     described: bool = True  # in the OpenAPI document, which has no words for a stream
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         db: Pool = request.app.state.db
-        caller = await _authenticate(request, writes=self.method != "GET")
+        caller = await _authenticate(request, writes=self.method != "GET", again=not self.gathered)
         if self.scope not in caller.scopes:
             raise Problem("forbidden", f"The API key lacks the scope {self.scope}")
         key = decode.idempotency_key(request) if self.idempotent else ""
@@ -101,13 +102,16 @@ class Resource:
         await response(scope, receive, send)
 
 
-async def _authenticate(request: Request, *, writes: bool) -> doors.Caller:
+async def _authenticate(request: Request, *, writes: bool, again: bool) -> doors.KeyHolder:
+    """Return who calls; `again` asks the database even if it has said so a moment ago."""
     key_hash = decode.key_hash(request)
     limits: Limits = request.app.state.limits
     left = limits.take(key_hash, writes=writes)
-    callers: Gather[bytes, doors.Caller | Literal[False]] = request.app.state.callers
-    caller = await callers.ask(key_hash, key_hash) or None
-    limits.learn(key_hash, caller)
+    caller = None if again else limits.holder(key_hash)
+    if caller is None:
+        callers: Gather[bytes, doors.KeyHolder | Literal[False]] = request.app.state.callers
+        caller = await callers.ask(key_hash, key_hash) or None
+        limits.learn(key_hash, caller)
     if caller is None:
         raise Problem("unauthorized", headers=decode.CHALLENGE)
     request.state.limits = left or limits.take(key_hash, writes=writes)

@@ -48,7 +48,7 @@ BEGIN
                     (u.request).retry_of,
                     row_number() OVER (PARTITION BY u.merchant_id, (u.request).idempotency_key ORDER BY u.line) AS of_key,
                     row_number() OVER (PARTITION BY u.merchant_id, (u.request).retry_of ORDER BY u.line) AS of_retry
-                FROM unnest(p_requests) WITH ORDINALITY u (merchant_id, owner, actor, request, line)
+                FROM unnest(p_requests) WITH ORDINALITY u (merchant_id, owner, actor, key_hash, request, line)
                 WHERE u.line >= v_first
             ) r
             WHERE (r.of_key > 1 AND r.idempotency_key IS NOT NULL) OR (r.of_retry > 1 AND r.retry_of IS NOT NULL);
@@ -88,7 +88,7 @@ BEGIN
                     u.actor,
                     (u.request).*,
                     ((u.request).scheduled_at > p_now AND (u.request).scheduled_at <= p_now + INTERVAL '366 days') IS NOT FALSE AS is_in_time
-                FROM unnest(p_requests) WITH ORDINALITY u (merchant_id, owner, actor, request, line)
+                FROM unnest(p_requests) WITH ORDINALITY u (merchant_id, owner, actor, key_hash, request, line)
                 OFFSET 0
             ) r
             -- with LIMIT each is looked up by its key, however few rows the planner thinks that there are

@@ -31,6 +31,7 @@ BEGIN
                     p_merchant_id,
                     p_owner,
                     p_actor,
+                    NULL,
                     ROW(
                         p_idempotency_key, p_amount, p_currency, p_bank_account_id, p_reference, p_metadata,
                         p_scheduled_at, p_queue_if_low_balance, p_narration, p_retry_of, p_mode

@@ -19,7 +19,7 @@ BEGIN
     SELECT a.*
     FROM unnest(payrail.answer_requests(
         ARRAY[p_merchant_id],
-        ARRAY(SELECT ROW(p_merchant_id, p_owner, p_actor, r)::payrail.addressed_request FROM unnest(p_requests) r),
+        ARRAY(SELECT ROW(p_merchant_id, p_owner, p_actor, NULL, r)::payrail.addressed_request FROM unnest(p_requests) r),
         rail.clock()
     )) a;
 END

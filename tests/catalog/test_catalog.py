@@ -418,6 +418,7 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
         *("payrail.authenticate", "payrail.authenticate_keys"),  # look the merchant up
         # those that were asked for
         *("merchant.lock_free_merchants", "payrail.answer_requests"),
+        "payrail.create_payouts_for_many",
         # find them all
         *(f"payrail.{name}" for name in ("due_merchants", "due_batches", "waiting_merchants")),
         # these count or look through them all

@@ -523,3 +523,54 @@ def test_me_shows_the_balances(desk: Desk) -> None:
     assert me["balances"] == [{"currency": "INR", "available": 4000, "held": 6000}]
     (nobody,) = desk.sql("payrail_api", "SELECT payrail.me_json(%s) AS me", [uuid4()])
     assert nobody["me"] is None
+
+
+# --------------------------------------------------------------- a key that asks for many payouts
+
+REQUEST = ("k", 1000, "INR", ACCOUNT, None, None)
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_key_that_has_ended_pays_nothing_however_it_was_known_before(
+    desk: Desk,
+    wait: bool,  # noqa: FBT001
+) -> None:
+    stranger = desk.beside()
+    revoked, expired = fresh(), fresh()
+    key = new_key(desk, revoked, scopes=["payouts:create"])
+    desk.call("payrail_operator", "revoke_api_key", api_key_id=key["api_key_id"])
+    new_key(desk, expired, scopes=["payouts:create"])
+    desk.sql(
+        "admin",
+        "UPDATE merchant.api_keys SET expires_at = now() WHERE key_hash = %s",
+        [digest(expired)],
+    )
+    for secret in (revoked, expired, stranger.secret, "nobody's"):
+        with desk.unchanged():
+            (answer,) = desk.create_for_many(
+                (desk, "asha", REQUEST), wait=wait, key_hash=digest(secret)
+            )
+        assert answer is not None
+        assert (answer.status, answer.replayed) == (401, False)
+        assert not answer.body
+    (answer,) = desk.create_for_many(
+        (desk, "asha", REQUEST), wait=wait, key_hash=digest(desk.secret)
+    )
+    assert answer is not None
+    assert answer.status == 201
+    # not even what was answered before is told
+    (answer,) = desk.create_for_many((desk, "asha", REQUEST), wait=wait, key_hash=digest(revoked))
+    assert answer is not None
+    assert answer.status == 401
+    assert not answer.body
+
+
+def test_a_key_that_has_ended_delays_none_of_the_others(desk: Desk) -> None:
+    other = desk.beside()
+    secret = other.secret
+    mine, theirs = desk.create_for_many(
+        (desk, "asha", REQUEST), (other, "asha", REQUEST), key_hash=digest(secret)
+    )
+    assert mine is not None
+    assert theirs is not None
+    assert (mine.status, theirs.status) == (401, 201)

@@ -276,6 +276,22 @@ MUTANTS: Final = [
         (("round(", "trunc("),),
     ),
     Mutant(
+        "a key that was revoked still pays",
+        (
+            partial(
+                keys.test_a_key_that_has_ended_pays_nothing_however_it_was_known_before, wait=False
+            ),
+        ),
+        "payrail/create_payouts_for_many.sql",
+        (("                    AND k.revoked_at IS NULL\n", ""),),
+    ),
+    Mutant(
+        "a key pays for any merchant",
+        (keys.test_a_key_that_has_ended_delays_none_of_the_others,),
+        "payrail/create_payouts_for_many.sql",
+        (("                    AND k.merchant_id = r.merchant_id\n", ""),),
+    ),
+    Mutant(
         "one call spends the balance twice",
         (idempotency.test_a_batch_spends_the_balance_once,),
         "payrail/answer_requests.sql",

@@ -760,8 +760,9 @@ DOORS: dict[str, tuple[str, str]] = {
     "create_payouts_for_many": (
         "payrail_api",
         (
-            "ARRAY[ROW(%(merchant_id)s, NULL, NULL, ROW('k', 1, 'INR', 'demo-bank-account', NULL,"
-            " NULL, NULL, FALSE, NULL, NULL, NULL))::payrail.addressed_request]"
+            "ARRAY[ROW(%(merchant_id)s, NULL, NULL, NULL, ROW('k', 1, 'INR', 'demo-bank-account',"
+            " NULL, NULL, NULL, FALSE, NULL, NULL, NULL)::payrail.payout_request"
+            ")::payrail.addressed_request]"
         ),
     ),
     "cancel_payout": ("payrail_api", "%(merchant_id)s, %(pending)s"),
