@@ -25,6 +25,7 @@ from bench.merchants import Merchant
 from bench.processes import Api
 from bench.server import SCRIPTS, Bench, say
 from pyapp.settings import ROOT, Settings
+from tests import servers
 
 _CROWD = 1000
 _CONNECTIONS = 64
@@ -89,7 +90,11 @@ def http(bench: Bench) -> Part:
             Run(_UNIFORM, lambda: web.creates(web.crowd), Limit(0.7, 1.0), unit),
             Run(_HOT, lambda: web.creates(web.crowd[:1]), Limit(0.8, 1.2), unit),
         ],
-        lambda figures: [_evenness(figures), *_latency(web, figures, 3 if bench.quick else 20)],
+        lambda figures: [
+            _evenness(figures),
+            *_latency(web, figures, 3 if bench.quick else 20),
+            *_cost(web, bench),
+        ],
     )
 
 
@@ -124,6 +129,24 @@ def _latency(web: Http, figures: Figures, seconds: int) -> Figures:
         Figure(f"{what}, p99", found["p99"], "ms", limit=Limit(25, 10, most=True)),
         Figure(f"{what}, p99.9", found["p99.9"], "ms"),
     ]
+
+
+def _cost(web: Http, bench: Bench) -> Figures:
+    """Return where the time of the processors goes."""
+    say("what a payout over HTTP costs")
+    with processes.api(web.settings) as api, _keys(web.crowd) as keys:
+        flood(api, keys, _WARM)
+        pids = {"the API": api.pid, "PostgreSQL": servers.postmaster(bench.server)}
+        before = {name: processes.worked(pid) for name, pid in pids.items()}
+        payouts = flood(api, keys, bench.seconds) * bench.seconds
+        return [
+            Figure(
+                f"a payout over HTTP, processor time of {name}",
+                1e6 * (processes.worked(pid) - before[name]) / payouts,
+                "us",
+            )
+            for name, pid in pids.items()
+        ]
 
 
 def _evenness(figures: Figures) -> Figure:

@@ -73,6 +73,19 @@ def memory(pid: int) -> tuple[float, str]:
     raise OSError(message)
 
 
+def worked(pid: int) -> float:
+    """Return the seconds of processor time that a process and its children have had (proc(5))."""
+    seconds = 0.0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if folder.name == str(pid) or fields[1] == str(pid):
+            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
 def _wait(process: subprocess.Popen[str], url: str) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
