@@ -157,9 +157,8 @@ def pain001(
     _add(block, "BtchBookg", str(profile.batch_booking).lower())
     _add(block, "NbOfTxs", count)
     _add(block, "CtrlSum", total_sum)
-    told_each = any(
-        order.mode for order in instructions
-    )  # in one place: the block's, or each one's
+    # how it is to be paid is said in one place: of the whole block, or of each payment
+    told_each = any(order.mode for order in instructions)
     if profile.service_level and not told_each:
         _add(_add(_add(block, "PmtTpInf"), "SvcLvl"), "Cd", profile.service_level)
     _add(_add(block, "ReqdExctnDt"), "Dt", created_at.astimezone(UTC).strftime("%Y-%m-%d"))

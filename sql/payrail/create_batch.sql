@@ -124,9 +124,7 @@ BEGIN
         INSERT INTO payout.batch_lines (merchant_id, batch_id, line, request)
         VALUES (p_merchant_id, v_batch.batch_id, v_line, v_request);
     END LOOP;
-    IF NOT rail.dispatch_is_waiting() THEN
-        PERFORM rail.wake_worker();
-    END IF;
+    PERFORM rail.wake_worker();
     RETURN ROW(201, v_answer, FALSE)::payrail.answer;
 END
 $$;

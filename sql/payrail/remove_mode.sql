@@ -1,5 +1,6 @@
 -- Promises: no new payout goes by this mode, and its fees are gone with it; those that were to are sent all the same. With
 -- p_session_hash, who did it is whoever is signed in to the console with it. One row in the log of actions; repeating it changes nothing.
+-- Lock: the mode's row, before its fees are looked for: whoever is just setting one waits, or is waited for.
 -- Raises: PR503 nobody is signed in with it.
 CREATE OR REPLACE FUNCTION payrail.remove_mode(
     p_rail text, p_mode text, p_currency text, p_actor text DEFAULT NULL, p_session_hash bytea DEFAULT NULL
@@ -12,6 +13,10 @@ AS $$
 DECLARE
     v_actor text := payrail.acting(p_actor, p_session_hash);
 BEGIN
+    PERFORM
+    FROM rail.modes m
+    WHERE m.rail = p_rail AND m.mode = p_mode AND m.currency = p_currency
+    FOR UPDATE;
     DELETE FROM rail.fees f
     WHERE f.rail = p_rail AND f.mode = p_mode AND f.currency = p_currency;
     DELETE FROM rail.modes m

@@ -1,6 +1,7 @@
 -- Promises: from the next payout on, this is the fee of those by this mode of this amount or more, up to the next amount_from that there
 -- is; payouts that are there keep theirs. With p_session_hash, who did it is whoever is signed in to the console with it. One row in the
 -- log of actions; none if nothing changes.
+-- Lock: the mode's row, which whoever removes the mode waits for.
 -- Raises: PR111 a malformed field, or no such mode; PR503 nobody is signed in with it.
 CREATE OR REPLACE FUNCTION payrail.set_fee(
     p_rail text,
@@ -19,13 +20,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_actor text := payrail.acting(p_actor, p_session_hash);
-    v_field text := CASE
-        WHEN NOT EXISTS (SELECT FROM rail.modes m WHERE m.rail = p_rail AND m.mode = p_mode AND m.currency = p_currency) THEN 'mode'
+    v_field text;
+BEGIN
+    PERFORM
+    FROM rail.modes m
+    WHERE m.rail = p_rail AND m.mode = p_mode AND m.currency = p_currency
+    FOR KEY SHARE;
+    v_field := CASE
+        WHEN NOT FOUND THEN 'mode'
         WHEN p_amount_from BETWEEN 1 AND 1000000000000000 IS NOT TRUE THEN 'amount_from'
         WHEN p_fixed BETWEEN 0 AND 1000000000000 IS NOT TRUE THEN 'fixed'
         WHEN p_basis_points BETWEEN 0 AND 10000 IS NOT TRUE THEN 'basis_points'
     END;
-BEGIN
     IF v_field IS NOT NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', v_field);
     END IF;

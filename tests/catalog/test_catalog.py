@@ -466,8 +466,13 @@ def test_nothing_that_a_cluster_can_not_do(catalog: Connection) -> None:
 
 
 def test_rows_are_locked_with_a_merchant_filter(catalog: Connection) -> None:
-    filters = {
+    waiting = {
         "merchant.lock_merchant": "merchant_id = p_merchant_id",
+        # of a bank's mode, which is no merchant's
+        **{f"payrail.{door}": "m.rail = p_rail" for door in ("set_fee", "remove_mode")},
+    }
+    filters = {
+        **waiting,
         # these never wait
         "merchant.lock_free_merchants": "merchant_id = ANY (p_merchant_ids)",
         "payrail.authenticate_keys": "key_hash = ANY (p_key_hashes)",
@@ -480,7 +485,7 @@ def test_rows_are_locked_with_a_merchant_filter(catalog: Connection) -> None:
     assert locking.keys() == filters.keys()
     for name, statement in locking.items():
         assert filters[name] in statement
-        assert name == "merchant.lock_merchant" or "SKIP LOCKED" in statement
+        assert name in waiting or "SKIP LOCKED" in statement
 
 
 def test_nothing_volatile_is_computed_in_an_update(catalog: Connection) -> None:

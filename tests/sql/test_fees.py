@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from tests.conftest import Database
 from tests.desk import OPENING, STATUSES, Desk, in_an_hour
 from tests.sql.test_modes import bank, set_mode
 from tests.sql.test_rails import later
+from tests.workers import until
 
 MOST = 10**15
 FEE = 250
@@ -311,3 +314,34 @@ def test_who_changes_a_fee_is_on_record_if_it_changes(desk: Desk) -> None:
         *(("asha", "fee_set"), ("ravi", "fee_set"), ("asha", "fee_removed"))
     ]
     assert rows[1]["detail"] == {"amount_from": 1, "fixed": 6, "basis_points": 0}
+
+
+# ------------------------------------------------------------------ a fee of a mode that goes away
+
+SET = "SELECT * FROM payrail.set_fee(%s, 'NEFT', 'INR', p_fixed => 100)"
+REMOVE = "SELECT payrail.remove_mode(%s, 'NEFT', 'INR')"
+
+
+@pytest.mark.parametrize(("first", "second"), [(SET, REMOVE), (REMOVE, SET)])
+def test_no_fee_is_left_of_a_mode_that_is_removed_at_the_same_time(
+    own_desk: Desk, first: str, second: str
+) -> None:
+    open_account(own_desk)
+    name = bank(own_desk)
+
+    def run_second() -> str | None:
+        with own_desk.database.connect("payrail_operator") as other:
+            try:
+                other.execute(second.encode(), [name])
+            except psycopg.Error as exc:
+                return exc.sqlstate
+            return None
+
+    with ThreadPoolExecutor(1) as threads:
+        with own_desk.database.connect("payrail_operator") as one, one.transaction():
+            one.execute(first.encode(), [name])
+            told = threads.submit(run_second)
+            until(lambda: own_desk.sql("admin", "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        assert told.result() == (None if second == REMOVE else "PR111")
+    for view in ("modes", "fees"):
+        assert own_desk.sql("admin", f"SELECT 1 FROM payrail.{view} WHERE rail = %s", [name]) == []
