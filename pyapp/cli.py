@@ -69,7 +69,10 @@ _RULES: Final = (
     "payouts_this_hour",
 )
 _KINDS: Final = ("account_number", "vpa", "iban")
-_PAYOUT: Final = ("id", "status", "amount", "bank_account_id", "reference", "utr", "created_at")
+_PAYOUT: Final = (
+    *("id", "status", "amount", "fee", "bank_account_id"),
+    *("reference", "utr", "created_at"),
+)
 _KEY: Final = (
     *("api_key_id", "prefix", "name", "owner", "scopes"),
     *("expires_at", "revoked_at", "last_used_at"),
@@ -480,7 +483,7 @@ async def _payout_create(db: database.Pool, args: Arguments) -> Answer:
     if reply.status >= 400:  # noqa: PLR2004
         _refuse(body["code"], body["detail"])
     made = {**body, "idempotency_key": key}
-    return Answer(made, details(made, *_PAYOUT, "fee", "idempotency_key"))
+    return Answer(made, details(made, *_PAYOUT, "idempotency_key"))
 
 
 async def _payout_list(db: database.Pool, args: Arguments) -> Answer:
@@ -567,7 +570,7 @@ async def _payout(db: database.Pool, merchant_id: UUID, payout_id: UUID) -> Answ
     why = found["status_details"] or {}
     shown = {**found, "why": why.get("description"), "next_step": why.get("next_step")}
     history = [{**change, "changed_at": change["at"]} for change in found["history"]]
-    text = details(shown, *_PAYOUT, "fee", "why", "next_step")
+    text = details(shown, *_PAYOUT, "why", "next_step")
     changes = table(history, "changed_at", "from", "to", "actor", "reason")
     return Answer(found, f"{text}\n\n{changes}")
 

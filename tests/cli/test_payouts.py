@@ -67,7 +67,7 @@ def test_a_payout_is_created_once_per_key(payrail: Payrail, merchant: Merchant) 
     assert (
         payrail("payout", "list", merchant.merchant_id)
         .lines[-1]
-        .startswith(f"{made['id']} pending INR 60.00 demo-bank-account invoice 1")
+        .startswith(f"{made['id']} pending INR 60.00 INR 0.00 demo-bank-account invoice 1")
     )
 
 
