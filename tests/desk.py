@@ -392,8 +392,14 @@ class Desk:
         return sorted((row["place"], row["content"]) for row in found)
 
     def violations(self) -> dict[str, Any]:
-        """Return the invariants that are broken, with a sample of what breaks them."""
-        return violations(self.connection("payrail_auditor"))
+        """Return the invariants that are broken, with a sample of what breaks them.
+
+        Not work that is overdue: a module's tests share a database, no worker is there, and
+        what one of them leaves undone would be late for all that come five minutes after it.
+        """
+        found = violations(self.connection("payrail_auditor"))
+        found.pop("overdue_work", None)
+        return found
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
