@@ -1685,6 +1685,11 @@ async def ask_files(db: Pool, rail: str, rail_refs: Sequence[str]) -> list[FileA
     return await _door(db, FileAnswer, "ask_files", p_rail=rail, p_rail_refs=list(rail_refs))
 
 
+async def prune(db: Pool, *, limit: int = 1000) -> int:
+    """Remove what nobody needs any more, at most so many rows of a kind; return how many went."""
+    return _one(await _values(db, int, "door", "prune", p_limit=limit))
+
+
 # ----------------------------------------------------------------------------------- for operators
 
 

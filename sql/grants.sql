@@ -141,7 +141,8 @@ GRANT EXECUTE ON FUNCTION
     payrail.claim_file,
     payrail.mark_file_sent,
     payrail.receive_file,
-    payrail.ask_files
+    payrail.ask_files,
+    payrail.prune
 TO payrail_worker;
 GRANT SELECT ON payrail.notices TO payrail_worker;
 GRANT USAGE ON SCHEMA procrastinate TO payrail_worker;

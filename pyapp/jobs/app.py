@@ -78,6 +78,7 @@ async def work(settings: Settings) -> None:
             sweep(stopping, deliverer.look),
             sweep(stopping, lists.look),
             sweep(stopping, partial(advance, db, actor, stopping)),
+            sweep(stopping, partial(prune, db)),
             *(sweep(stopping, each.look, each.flush) for each in dispatchers),
         )
         log.event("worker stopping")
@@ -150,6 +151,11 @@ async def advance(db: Pool, actor: str, stopping: asyncio.Event) -> None:
     """Do what is due and needs no bank: schedules, and what has waited too long."""
     for merchant_id in await doors.waiting_merchants(db):
         await _advance(db, merchant_id, actor, stopping)
+
+
+async def prune(db: Pool) -> None:
+    """Remove a little of what nobody needs any more: what is left is the next second's."""
+    await doors.prune(db)
 
 
 async def _advance(db: Pool, merchant_id: UUID, actor: str, stopping: asyncio.Event) -> None:

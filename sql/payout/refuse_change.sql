@@ -1,4 +1,5 @@
--- Payouts are never deleted, and the stored answers and the approvals never altered.
+-- Payouts are never deleted, and the stored answers and the approvals never altered. What an accepted request was answered stays for
+-- ever, what a rejected one was for a day: then it may go (payrail.prune).
 -- Raises: PR501 (merchant.refuse_change).
 CREATE OR REPLACE TRIGGER refuse_change
 BEFORE DELETE ON payout.payouts
@@ -12,7 +13,13 @@ ALTER TABLE payout.payouts ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE payout.payouts ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE OR REPLACE TRIGGER refuse_change
-BEFORE UPDATE OR DELETE ON payout.idempotency_keys
+BEFORE DELETE ON payout.idempotency_keys
+FOR EACH ROW
+WHEN (old.payout_id IS NOT NULL OR old.status = 201 OR old.created_at > clock_timestamp() - interval '24 hours')
+EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_rewriting
+BEFORE UPDATE ON payout.idempotency_keys
 FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
 
 CREATE OR REPLACE TRIGGER refuse_truncate
@@ -20,6 +27,7 @@ BEFORE TRUNCATE ON payout.idempotency_keys
 FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
 
 ALTER TABLE payout.idempotency_keys ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE payout.idempotency_keys ENABLE ALWAYS TRIGGER refuse_rewriting;
 ALTER TABLE payout.idempotency_keys ENABLE ALWAYS TRIGGER refuse_truncate;
 
 -- A batch only advances until it is over; its lines and their answers are never altered.

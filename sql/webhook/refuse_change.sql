@@ -13,7 +13,13 @@ ALTER TABLE webhook.events ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE webhook.events ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE OR REPLACE TRIGGER refuse_change
-BEFORE UPDATE OR DELETE ON webhook.attempts
+BEFORE DELETE ON webhook.attempts
+FOR EACH ROW
+WHEN (old.attempted_at > clock_timestamp() - interval '30 days')
+EXECUTE FUNCTION merchant.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_rewriting
+BEFORE UPDATE ON webhook.attempts
 FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
 
 CREATE OR REPLACE TRIGGER refuse_truncate
@@ -21,6 +27,7 @@ BEFORE TRUNCATE ON webhook.attempts
 FOR EACH STATEMENT EXECUTE FUNCTION merchant.refuse_change();
 
 ALTER TABLE webhook.attempts ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE webhook.attempts ENABLE ALWAYS TRIGGER refuse_rewriting;
 ALTER TABLE webhook.attempts ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE OR REPLACE TRIGGER refuse_change
@@ -47,7 +54,9 @@ ALTER TABLE webhook.endpoints ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE OR REPLACE TRIGGER refuse_change
 BEFORE DELETE ON webhook.deliveries
-FOR EACH ROW EXECUTE FUNCTION merchant.refuse_change();
+FOR EACH ROW
+WHEN (old.status = 'pending' OR (old.first_attempt_at < clock_timestamp() - interval '29 days') IS NOT TRUE)
+EXECUTE FUNCTION merchant.refuse_change();
 
 CREATE OR REPLACE TRIGGER refuse_rewriting
 BEFORE UPDATE ON webhook.deliveries

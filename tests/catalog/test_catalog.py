@@ -74,6 +74,7 @@ ABOUT_ALL = {
     "webhook_calls",
     "due_batches",
     "waiting_merchants",
+    "prune",  # never waits for a lock
     "create_merchant",
     "audit_report",
     "run_audit",
@@ -430,6 +431,7 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
         # find whom a bank's word is about
         *("rail.keep_notices", "payrail.receive_file", "payrail.ask_files"),
         "payrail.reconciliation",
+        "payrail.prune",  # whosever it is that nobody needs any more
         # and to whom a bank is to send
         *("payrail.queue_instructions", "payrail.cut_file"),
         *(f"payrail.{verb}_session" for verb in ("open", "resume", "close")),  # look it up, too
@@ -476,6 +478,7 @@ def test_rows_are_locked_with_a_merchant_filter(catalog: Connection) -> None:
         # these never wait
         "merchant.lock_free_merchants": "merchant_id = ANY (p_merchant_ids)",
         "payrail.authenticate_keys": "key_hash = ANY (p_key_hashes)",
+        "payrail.prune": "LIMIT p_limit",
     }
     locking = {}
     for function in functions(catalog):

@@ -18,8 +18,9 @@ from pyapp.settings import Settings
 from tests import servers
 from tests.banks import Bank
 from tests.conftest import Database
-from tests.desk import Desk
+from tests.desk import OPENING, Desk
 from tests.rails.test_files import PROFILE, account
+from tests.sql.test_pruning import age
 from tests.workers import BLIND, DEAF, RUN, until, working
 
 # A bank that says when it is called, and answers when something comes on stdin. The sweep finds the
@@ -186,6 +187,16 @@ def test_what_killed_workers_left_behind_is_tidied_up(desk: Desk) -> None:
     asyncio.run(tidy())
     assert not desk.sql("admin", "SELECT id FROM procrastinate.procrastinate_jobs")
     assert not desk.sql("admin", "SELECT id FROM procrastinate.procrastinate_workers")
+
+
+def test_a_worker_removes_what_nobody_needs_any_more(desk: Desk, log: Path) -> None:
+    assert desk.create("too-much", OPENING + 1).status == 422
+    age(desk, "payout.idempotency_keys", "created_at", "25 hours")
+    payout_id = desk.payout()
+    with working(desk.database.env, log):
+        until(settled(desk, payout_id))
+        query = "SELECT payout_id FROM payout.idempotency_keys"
+        until(lambda: [row["payout_id"] for row in desk.sql("admin", query)] == [payout_id])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

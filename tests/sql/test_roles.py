@@ -123,6 +123,7 @@ FUNCTIONS = {
     "payrail.mark_file_sent": WORKER,
     "payrail.receive_file": WORKER,
     "payrail.ask_files": WORKER,
+    "payrail.prune": WORKER,
     # operators
     "payrail.create_merchant": OPERATOR,
     "payrail.create_api_key": OPERATOR,
