@@ -107,6 +107,7 @@ _LINE_ERROR: Final = ("line", "field", "code", "detail")
 _SHOWN: Final = 20  # lines of a batch that are refused
 _PATIENT: Final = "-c statement_timeout=2min"  # a report may have 100,000 lines
 _MOST_HOURS: Final = 720  # as payrail.roll_api_key has it
+_MOST_PROCESSES: Final = 64
 _PER_SECOND: Final = f"in a second; default: {keys.PER_SECOND}"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 
@@ -167,11 +168,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(config: Settings, args: Arguments) -> None:
-    from pyapp.web import server  # noqa: PLC0415  # other commands start faster without it
+    from pyapp.web import processes, server  # noqa: PLC0415  # other commands start faster
 
     _follow(until_eof=args.until_eof)
     with embedded.running(config):
-        server.run(config)
+        if args.workers == 1:
+            server.run(config, args.fd)
+        else:
+            processes.run(config, args.workers, args.fd)
 
 
 def _work(config: Settings, args: Arguments) -> None:
@@ -1100,6 +1104,13 @@ def _amount(text: str) -> int:
     return int(text)
 
 
+def _processes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_PROCESSES):
+        message = f"{text!r} is not a number of processes from 1 to {_MOST_PROCESSES}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
 def _hours(text: str) -> timedelta:
     if not (text.isascii() and text.isdigit() and int(text[:9]) <= _MOST_HOURS):
         message = f"{text!r} is not a number of hours up to {_MOST_HOURS}"
@@ -1152,8 +1163,16 @@ def _parser() -> _Parser:
     ):
         process = add(name, run, text)
         process.add_argument("--until-eof", action="store_true", help="stop when stdin ends")
-        if name == "sandbox-bank":
+        if name != "work":
             process.add_argument("--fd", type=int, help="a listening socket that is inherited")
+        if name == "serve":
+            process.add_argument(
+                "--workers",
+                type=_processes,
+                default=1,
+                metavar="N",
+                help=f"how many processes, up to {_MOST_PROCESSES}; default: 1",
+            )
     add("migrate", _migrate, "bring the database up to date").add_argument(
         "--environment",
         choices=("demo", "live"),

@@ -23,6 +23,7 @@ import psycopg
 
 from pyapp import doors, log
 from pyapp.database import Pool, turn
+from pyapp.web import metrics
 
 _TICK: Final = 0.5  # seconds
 _REST: Final = 60  # times as long as rendering the last news took: requests come first
@@ -54,10 +55,6 @@ class Hub:
         finally:
             task.cancel()
             self.close()
-
-    def pages(self) -> int:
-        """Return how many pages are open."""
-        return sum(len(readers) for readers in self._readers.values())
 
     def close(self) -> None:
         """End all streams, so that the server can stop."""
@@ -103,7 +100,8 @@ class Hub:
         reader: Reader = asyncio.Queue(_BACKLOG)
         self._readers[merchant_id].add(reader)
         try:
-            yield reader
+            with metrics.reading():
+                yield reader
         finally:
             self._readers[merchant_id].discard(reader)
             if not self._readers[merchant_id]:

@@ -1,5 +1,6 @@
-"""What Prometheus scrapes at `/metrics`: this process's requests, the work under way, the banks.
+"""What Prometheus scrapes at `/metrics`: the requests, the work under way, the banks.
 
+Where several processes serve, whichever is scraped tells what they have counted together.
 Calls to banks are made by workers and counted in the database by the minute; the last whole minute
 is one read however old the books are, and the same in every process. The audit reads everything, so
 its last run counts: by `payrail audit`, or in the console.
@@ -9,9 +10,16 @@ https://prometheus.io/docs/practices/naming/. No label names a merchant, an id o
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -39,97 +47,28 @@ _GATHERED: Final = Histogram(
     registry=_REGISTRY,
 )
 _READERS: Final = Gauge(
-    "payrail_live_pages", "Pages open in a browser and fed live", registry=_REGISTRY
-)
-_OPEN: Final = Gauge(
-    "payrail_open_payouts", "Payouts under way", labelnames=("status",), registry=_REGISTRY
-)
-_BATCHES: Final = Gauge(
-    "payrail_open_batches", "Batches that are not over", labelnames=("status",), registry=_REGISTRY
-)
-_LINES: Final = Gauge(
-    "payrail_batch_lines_waiting",
-    "Lines of batches that have not been answered",
-    labelnames=("status",),
+    "payrail_live_pages",
+    "Pages open in a browser and fed live",
+    multiprocess_mode="livesum",
     registry=_REGISTRY,
 )
-_UNANSWERED: Final = Gauge(
-    "payrail_unanswered_payouts", "Payouts whose outcome the bank left open", registry=_REGISTRY
+# prometheus_client's own variable, which processes.py sets: then each process counts in a file
+_COUNTED: Final[Collector] = (
+    MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ
+    else _REGISTRY
 )
-_OVERDUE: Final = Gauge(
-    "payrail_overdue_seconds", "How long the oldest due work has waited", registry=_REGISTRY
-)
-_CALLS: Final = Gauge(
-    "payrail_rail_calls",
-    "Calls to a bank in the last whole minute",
-    labelnames=("rail", "action"),
-    registry=_REGISTRY,
-)
-_FAILED: Final = Gauge(
-    "payrail_rail_failed_calls",
-    "Calls to a bank in the last whole minute that had no answer",
-    labelnames=("rail", "action"),
-    registry=_REGISTRY,
-)
-_INSTRUCTIONS: Final = Gauge(
-    "payrail_rail_instructions",
-    "Instructions in the calls to a bank of the last whole minute: by their number, a call's batch",
-    labelnames=("rail", "action"),
-    registry=_REGISTRY,
-)
-_BUSY: Final = Gauge(
-    "payrail_rail_seconds",
-    "Seconds that the calls to a bank of the last whole minute took together",
-    labelnames=("rail", "action"),
-    registry=_REGISTRY,
-)
-_BREAKER: Final = Gauge(
-    "payrail_rail_breaker_open",
-    "Whether nothing new is sent to a bank (1), or it is (0)",
-    labelnames=("rail",),
-    registry=_REGISTRY,
-)
-_CASES: Final = Gauge(
-    "payrail_open_cases",
-    "Cases that people have to decide",
-    labelnames=("kind",),
-    registry=_REGISTRY,
-)
-_ENDPOINTS: Final = Gauge(
-    "payrail_webhook_endpoints", "Webhook endpoints", labelnames=("status",), registry=_REGISTRY
-)
-_WAITING: Final = Gauge(
-    "payrail_webhook_waiting_events",
-    "Events that wait for webhook endpoints",
-    labelnames=("status",),
-    registry=_REGISTRY,
-)
-_WAITED: Final = Gauge(
-    "payrail_webhook_waiting_seconds",
-    "How long the oldest event has waited for a webhook endpoint",
-    labelnames=("status",),
-    registry=_REGISTRY,
-)
-_ATTEMPTS: Final = Gauge(
-    "payrail_webhook_attempts",
-    "Attempts to deliver webhooks in the last whole minute",
-    labelnames=("outcome",),
-    registry=_REGISTRY,
-)
-_TOOK: Final = Gauge(
-    "payrail_webhook_attempt_seconds",
-    "Seconds that the attempts of the last whole minute took together",
-    registry=_REGISTRY,
-)
-_VIOLATIONS: Final = Gauge(
-    "payrail_audit_violations",
-    "Rows that broke an invariant when the audit was run last",
-    labelnames=("invariant",),
-    registry=_REGISTRY,
-)
-_AUDITED: Final = Gauge(
-    "payrail_audit_timestamp_seconds", "When the audit was run last; 0 is never", registry=_REGISTRY
-)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scrape(Collector):
+    """What the processes count, and what was found in the database just now."""
+
+    found: Sequence[Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _COUNTED.collect()
+        yield from self.found
 
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
@@ -145,37 +84,129 @@ def gathered(door: str, requests: int) -> None:
     _GATHERED.labels(door).observe(requests)
 
 
+def reading() -> AbstractContextManager[object]:
+    """Count a page that is open until the end of the block."""
+    return _READERS.track_inprogress()
+
+
 async def show(request: Request) -> Response:
     """Answer a scrape."""
     db = request.app.state.db
-    found = await doors.open_payouts(db)
-    for row in found:
-        _OPEN.labels(row.status).set(row.payouts)
-    _UNANSWERED.set(sum(row.unanswered for row in found))
-    _OVERDUE.set(max((row.overdue_seconds for row in found), default=0))
-    for some in await doors.open_batches(db):
-        _BATCHES.labels(some.status).set(some.batches)
-        _LINES.labels(some.status).set(some.lines_waiting)
-    for calls in await doors.rail_calls(db):
-        _CALLS.labels(calls.rail, calls.action).set(calls.calls)
-        _FAILED.labels(calls.rail, calls.action).set(calls.failed)
-        _INSTRUCTIONS.labels(calls.rail, calls.action).set(calls.instructions)
-        _BUSY.labels(calls.rail, calls.action).set(calls.seconds)
-    for rail in await doors.rails(db):
-        _BREAKER.labels(rail.rail).set(rail.breaker == "open")
+    payouts = await doors.open_payouts(db)
+    batches = await doors.open_batches(db)
+    calls = {(one.rail, one.action): one for one in await doors.rail_calls(db)}
+    rails = await doors.rails(db)
     cases = {one.kind: one.cases for one in await doors.open_cases(db)}
-    for kind in shown.CASES:
-        _CASES.labels(kind).set(cases.get(kind, 0))
-    for work in await doors.webhook_work(db):
-        _ENDPOINTS.labels(work.status).set(work.endpoints)
-        _WAITING.labels(work.status).set(work.waiting)
-        _WAITED.labels(work.status).set(work.waiting_seconds)
+    work = {(one.status,): one for one in await doors.webhook_work(db)}
     made = await doors.webhook_calls(db)
-    _ATTEMPTS.labels("delivered").set(made.attempts - made.failed)
-    _ATTEMPTS.labels("failed").set(made.failed)
-    _TOOK.set(made.seconds)
-    for state in await doors.audit_state(db):
-        _VIOLATIONS.labels(state.invariant).set(state.violations)
-        _AUDITED.set(state.checked_at.timestamp())
-    _READERS.set(request.app.state.hub.pages())
-    return Response(generate_latest(_REGISTRY), media_type=_MEDIA)
+    audit = await doors.audit_state(db)
+    found = [
+        _gauge(
+            *("payrail_open_payouts", "Payouts under way", ["status"]),
+            {(row.status,): row.payouts for row in payouts},
+        ),
+        _gauge(
+            *("payrail_open_batches", "Batches that are not over", ["status"]),
+            {(row.status,): row.batches for row in batches},
+        ),
+        _gauge(
+            "payrail_batch_lines_waiting",
+            "Lines of batches that have not been answered",
+            ["status"],
+            {(row.status,): row.lines_waiting for row in batches},
+        ),
+        GaugeMetricFamily(
+            "payrail_unanswered_payouts",
+            "Payouts whose outcome the bank left open",
+            sum(row.unanswered for row in payouts),
+        ),
+        GaugeMetricFamily(
+            "payrail_overdue_seconds",
+            "How long the oldest due work has waited",
+            max((row.overdue_seconds for row in payouts), default=0),
+        ),
+        _gauge(
+            "payrail_rail_calls",
+            "Calls to a bank in the last whole minute",
+            ["rail", "action"],
+            {key: one.calls for key, one in calls.items()},
+        ),
+        _gauge(
+            "payrail_rail_failed_calls",
+            "Calls to a bank in the last whole minute that had no answer",
+            ["rail", "action"],
+            {key: one.failed for key, one in calls.items()},
+        ),
+        _gauge(
+            "payrail_rail_instructions",
+            "Instructions in the calls to a bank of the last whole minute:"
+            " by their number, a call's batch",
+            ["rail", "action"],
+            {key: one.instructions for key, one in calls.items()},
+        ),
+        _gauge(
+            "payrail_rail_seconds",
+            "Seconds that the calls to a bank of the last whole minute took together",
+            ["rail", "action"],
+            {key: one.seconds for key, one in calls.items()},
+        ),
+        _gauge(
+            "payrail_rail_breaker_open",
+            "Whether nothing new is sent to a bank (1), or it is (0)",
+            ["rail"],
+            {(rail.rail,): rail.breaker == "open" for rail in rails},
+        ),
+        _gauge(
+            *("payrail_open_cases", "Cases that people have to decide", ["kind"]),
+            {(kind,): cases.get(kind, 0) for kind in shown.CASES},
+        ),
+        _gauge(
+            *("payrail_webhook_endpoints", "Webhook endpoints", ["status"]),
+            {key: one.endpoints for key, one in work.items()},
+        ),
+        _gauge(
+            "payrail_webhook_waiting_events",
+            "Events that wait for webhook endpoints",
+            ["status"],
+            {key: one.waiting for key, one in work.items()},
+        ),
+        _gauge(
+            "payrail_webhook_waiting_seconds",
+            "How long the oldest event has waited for a webhook endpoint",
+            ["status"],
+            {key: one.waiting_seconds for key, one in work.items()},
+        ),
+        _gauge(
+            "payrail_webhook_attempts",
+            "Attempts to deliver webhooks in the last whole minute",
+            ["outcome"],
+            {("delivered",): made.attempts - made.failed, ("failed",): made.failed},
+        ),
+        GaugeMetricFamily(
+            "payrail_webhook_attempt_seconds",
+            "Seconds that the attempts of the last whole minute took together",
+            made.seconds,
+        ),
+        _gauge(
+            "payrail_audit_violations",
+            "Rows that broke an invariant when the audit was run last",
+            ["invariant"],
+            {(state.invariant,): state.violations for state in audit},
+        ),
+        GaugeMetricFamily(
+            "payrail_audit_timestamp_seconds",
+            "When the audit was run last; 0 is never",
+            max((state.checked_at.timestamp() for state in audit), default=0),
+        ),
+    ]
+    return Response(generate_latest(_Scrape(found)), media_type=_MEDIA)
+
+
+def _gauge(
+    name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]
+) -> Metric:
+    """Return what has these values now, by the values of its labels."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family

@@ -15,20 +15,23 @@ from pyapp.web.app import create_app
 from pyapp.web.live import Hub
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, fd: int | None = None) -> None:
     """Serve the API until SIGINT or SIGTERM; requests under way are finished first."""
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, fd)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has stopped
         server(settings).run(sockets=[listener])
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind the address, or end the process with one line that says why not."""
+def listen(host: str, port: int, fd: int | None) -> socket.socket:
+    """Return the socket, which may be inherited, or end with one line that says why not."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        if fd is not None:
+            return socket.socket(fileno=fd)
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as exc:
-        reason = f"can't listen on {host}:{port}: {exc.strerror}"
+        where = f"{host}:{port}" if fd is None else f"file descriptor {fd}"
+        reason = f"can't listen on {where}: {exc.strerror}"
         sys.exit(f"payrail: {reason}. Choose another HOST or PORT.")
 
 

@@ -131,6 +131,13 @@ def test_a_wrong_call_is_one_line(call: Payrail, arguments: tuple[str, ...]) -> 
     assert said.error
 
 
+@pytest.mark.parametrize("count", ["0", "65", "-1", "two", "1e1", "²"])
+def test_a_number_of_processes_that_can_not_be_is_one_line(call: Payrail, count: str) -> None:
+    said = call("serve", "--workers", count)
+    assert said.code == 2
+    assert said.error.startswith("argument --workers: ")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
