@@ -1105,7 +1105,7 @@ def _amount(text: str) -> int:
 
 
 def _processes(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_PROCESSES):
+    if not (re.fullmatch("[0-9]{1,2}", text) and 1 <= int(text) <= _MOST_PROCESSES):
         message = f"{text!r} is not a number of processes from 1 to {_MOST_PROCESSES}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
