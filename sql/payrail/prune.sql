@@ -4,6 +4,7 @@
 -- more. Not what proves anything: money, payouts and their events, accepted keys, and what banks and people have said stay for ever, and
 -- the triggers that refuse a change refuse to remove anything else, or any sooner, whoever asks.
 -- Lock: of what it removes, and none that it would wait for: what somebody else has locked is left for the next time. Not the merchants'.
+-- Raises: PR111 a limit out of bounds.
 CREATE OR REPLACE FUNCTION payrail.prune(p_limit integer DEFAULT 1000)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -18,6 +19,11 @@ DECLARE
     v_gone bigint;
     v_all bigint := 0;
 BEGIN
+    IF coalesce(p_limit, 0) NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'argument out of bounds'
+            USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'limit', 'minimum', 1, 'maximum', 10000);
+    END IF;
+
     DELETE FROM payout.idempotency_keys k
     WHERE k.ctid = ANY (ARRAY(
         SELECT o.ctid
@@ -101,4 +107,4 @@ $$;
 
 COMMENT ON FUNCTION payrail.prune IS
 'Removes what nobody needs any more, at most p_limit rows of each kind, and returns how many: answers of requests that were rejected a day
-ago, attempts to deliver webhooks 30 days ago with the deliveries that have ended, and sessions that are over.';
+ago, attempts to deliver webhooks 30 days ago with the deliveries that have ended, and sessions that are over. p_limit: 1 to 10,000.';

@@ -280,6 +280,12 @@ def test_a_delivery_that_is_being_replayed_is_left_alone(desk: Desk) -> None:
     assert {*shown(desk)} == {("pending", 0)}
 
 
+@pytest.mark.parametrize("limit", [None, 0, -1, 10_001])
+def test_a_step_has_bounds(desk: Desk, limit: int | None) -> None:
+    with desk.refused("PR111"):
+        desk.sql("payrail_worker", "SELECT payrail.prune(%s)", [limit])
+
+
 @pytest.mark.parametrize("role", ["payrail_api", "payrail_operator", "payrail_auditor"])
 def test_it_is_the_workers(desk: Desk, role: str) -> None:
     with desk.refused("42501"):
