@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.figures import Figure, Figures, Limit, Part, Run
 from bench.server import SCRIPTS, Bench, say
+from pyapp.settings import Settings
 
 MERCHANTS = 1000
 _PEERS = Path(__file__).parent / "peers"
@@ -19,7 +20,7 @@ _BATCH = str(SCRIPTS / "batch.sql")
 def creates(bench: Bench) -> Part:
     """Compare the creation of payouts with the yardstick."""
     say("merchants for SQL")
-    _merchants(bench, "creates", MERCHANTS)
+    numbered(bench, "creates", MERCHANTS)
     bench.rate("creates", "-c", "16", "-f", _CREATE)  # every table is filled a little
     with bench.connect("creates") as connection:
         connection.execute("VACUUM ANALYZE")
@@ -71,7 +72,7 @@ def growth(bench: Bench) -> Part:
 
 def _growth(bench: Bench, entries: int) -> Figures:
     short, long = 1, 2
-    _merchants(bench, "growth", 2)
+    numbered(bench, "growth", 2)
     with bench.connect("growth") as connection:
         for merchant, wanted in ((short, 1_000), (long, entries)):
             say(f"a merchant with {wanted:,} ledger entries")
@@ -108,9 +109,9 @@ def _growth(bench: Bench, entries: int) -> Figures:
     return figures
 
 
-def _merchants(bench: Bench, database: str, count: int) -> None:
-    """Make merchants with money, numbered for pgbench."""
-    bench.database(database)
+def numbered(bench: Bench, database: str, count: int) -> Settings:
+    """Make a database of merchants with money, numbered for pgbench."""
+    settings = bench.database(database)
     with bench.connect(database) as connection:
         connection.execute("CREATE TABLE public.merchants (n int PRIMARY KEY, merchant_id uuid)")
         connection.execute(
@@ -127,3 +128,4 @@ def _merchants(bench: Bench, database: str, count: int) -> None:
             "SELECT count(*) FROM public.merchants m,"
             " payrail.credit_merchant(m.merchant_id, 1000000000000000, 'INR', 'opening') c"
         )
+    return settings
