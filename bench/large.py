@@ -124,8 +124,11 @@ def _fill(bench: Bench, connection: psycopg.Connection, each: int) -> None:
     for number, (table, others) in enumerate(_COPIES.items()):
         connection.execute(
             f"ALTER TABLE {table} DISABLE TRIGGER ALL;"
-            f" CREATE TABLE public.s{number} AS SELECT * FROM {table} WHERE payout_id IS NOT NULL"
+            f" CREATE TABLE public.s{number} AS SELECT * FROM {table} WHERE payout_id IS NOT NULL;"
+            f" DELETE FROM {table} WHERE payout_id IS NOT NULL"
         )
+        # so that what is new comes last: a page amid others is split in the middle
+        connection.execute(f"VACUUM {table}")
         columns = [
             name
             for (name,) in connection.execute(
@@ -163,7 +166,7 @@ def _fill(bench: Bench, connection: psycopg.Connection, each: int) -> None:
             "INSERT INTO public.made SELECT i, n, merchant_id, uuidv7(ago), now() + ago"
             " FROM generate_series(%s::int, %s::int) i, public.merchants,"
             " LATERAL (SELECT (i + n / 1e4 - %s) / %s * INTERVAL '365 days' AS ago)",
-            [done + 1, min(done + _STEP, each), each + 1, each],
+            [done, min(done + _STEP, each) - 1, each, each],
         )
         connection.execute("ANALYZE public.made")
         for copy in copies:
