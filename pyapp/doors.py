@@ -2978,11 +2978,13 @@ def _composites(items: Sequence[_Composite]) -> str:
 
 
 def _fields(item: _Composite) -> str:
-    values = (getattr(item, field.name) for field in fields(item))
-    return ",".join("" if value is None else _quote(_text(value)) for value in values)
+    values = [getattr(item, name) for name in item.__slots__]
+    return ",".join(["" if value is None else _quote(_text(value)) for value in values])
 
 
 def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, timedelta):
         return f"{value.total_seconds():.6f} seconds"
     if isinstance(value, bytes):

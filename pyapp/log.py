@@ -22,6 +22,7 @@ def setup(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line() if sys.stderr.isatty() else _Json())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nor these
     # At INFO the pool tells of every connection it lends, and httpx of every call.
     for name in ("psycopg.pool", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -30,7 +31,10 @@ def setup(level: str = "INFO") -> None:
 def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Log that `name` happened; fields that are None are left out."""
     if _LOGGER.isEnabledFor(level):
-        _LOGGER.log(level, name, extra={"fields": fields})
+        # as _LOGGER.log does, but without a look at the stack for a line number that nobody reads
+        record = logging.LogRecord(_LOGGER.name, level, "", 0, name, None, None)
+        record.fields = fields
+        _LOGGER.handle(record)
 
 
 def failure(name: str, exc: BaseException, **fields: object) -> None:

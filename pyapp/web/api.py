@@ -580,7 +580,7 @@ def _reply(reply: doors.Reply, where: str) -> Response:
 
 
 class _Created(msgspec.Struct):
-    id: UUID
+    id: str
 
 
 def _page(call: Call[Any, Empty], items: list[doors.Item[Key]]) -> Response:

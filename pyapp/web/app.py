@@ -75,16 +75,9 @@ def create_app(settings: Settings, hub: Hub | None = None) -> ASGIApp:
             for path in sorted(paths, key=lambda path: path != _BUSIEST)  # they are tried in turn
         ],
         lifespan=lifespan,
-        exception_handlers={
-            Problem: _refuse,
-            HTTPException: _refuse,
-            psycopg.Error: _refuse,
-            ClientDisconnect: _hang_up,
-            Exception: _refuse,
-        },
     )
     app.router.redirect_slashes = False
-    return Edge(app)
+    return Edge(app, _refuse)
 
 
 def _callers(db: database.Pool) -> Gather[bytes, doors.KeyHolder | Literal[False]]:
@@ -182,19 +175,17 @@ async def _ready(request: Request) -> Response:
     return Response(body, media_type="application/json")
 
 
-async def _hang_up(_: Request, __: Exception) -> Response:
-    """Nobody is there to read it, but the log shows the status that nginx gives it."""
-    return Response(status_code=499)
-
-
 async def _refuse(request: Request, exc: Exception) -> Response:
     """Answer with a problem document; the reader of the log learns what the client must not."""
+    if isinstance(exc, ClientDisconnect):  # nobody reads it; the status is the one of nginx's log
+        return Response(status_code=499)
     problem = Problem("not_found") if isinstance(exc, HTTPException) else problem_of(exc)
     request_id = request.state.request_id
     if isinstance(exc, psycopg.Error) and problem.row.code == "unavailable":
         log.event("unavailable", level=logging.WARNING, request_id=request_id, error=repr(exc))
-    elif isinstance(exc, psycopg.Error) and problem.row.status >= 500:  # noqa: PLR2004
-        log.failure("internal", exc, request_id=request_id)
+    elif problem.row.code == "internal":
+        name = "internal" if isinstance(exc, psycopg.Error) else "crash"
+        log.failure(name, exc, request_id=request_id)
     in_browser = "text/html" in request.headers.get("accept", "")
     if getattr(request.state, "page", in_browser and not request.url.path.startswith(PREFIX)):
         return pages.problem(request, problem)

@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from pyapp import log
 from pyapp.web import metrics
 
-_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _QUIET: Final = ("/healthz", "/readyz", "/metrics", "/static/")
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -38,9 +41,10 @@ _NO_STORE: Final = (b"cache-control", b"no-store")  # of what says nothing else
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The outermost application."""
+    """The outermost application: requests go to `app`'s routes, and what they raise to `refuse`."""
 
-    app: ASGIApp
+    app: Starlette
+    refuse: Callable[[Request, Exception], Awaitable[Response]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request through."""
@@ -48,11 +52,11 @@ class Edge:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        headers = Headers(scope=scope)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = _request_id(headers)
         state = {**scope.get("state", {}), "request_id": request_id}
         path: str = scope["path"]
-        inner = {**scope, "state": state, "path": path.removesuffix("/") or "/"}
+        inner = {**scope, "app": self.app, "state": state, "path": path.removesuffix("/") or "/"}
         status = 0
 
         async def reply(message: Message) -> None:
@@ -67,7 +71,13 @@ class Edge:
             await send(message)
 
         try:
-            await self.app(inner, receive, reply)
+            try:
+                await self.app.router(inner, receive, reply)
+            except Exception as exc:
+                if status:
+                    raise
+                response = await self.refuse(Request(inner, receive), exc)
+                await response(inner, receive, reply)
         except Exception as exc:  # noqa: BLE001 - the client has its answer; this is for us
             log.failure("crash", exc, request_id=request_id)
         finally:
@@ -88,11 +98,11 @@ class Edge:
             )
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid4())
 
 
-def _trace_id(headers: Headers) -> str | None:
-    found = _TRACEPARENT.match(headers.get("traceparent", ""))
-    return found[1] if found else None
+def _trace_id(headers: Mapping[bytes, bytes]) -> str | None:
+    found = _TRACEPARENT.match(headers.get(b"traceparent", b""))
+    return found[1].decode() if found else None

@@ -129,16 +129,19 @@ class Gather(Generic[Ask, Told]):
         self._flying = False
         rest: dict[Hashable, list[_Request[Ask, Told]]] = {}
         for request, answer in zip(requests, told, strict=True):
-            if request.answer.done():
-                continue
-            if answer is None:
+            if answer is None and not request.answer.done():
                 rest.setdefault(request.line, []).append(request)
-            else:
-                request.answer.set_result(answer)
         self._away.difference_update({request.line for request in requests} - rest.keys())
         for line, unanswered in rest.items():
             self._run(self._wait(line, unanswered))
         self._start()
+        # Whoever is told goes on before what has just been started. But the database is not to wait
+        # until all have been answered: in two turns of the loop the next call has left.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for request, answer in zip(requests, told, strict=True):
+            if answer is not None and not request.answer.done():
+                request.answer.set_result(answer)
 
     async def _wait(self, line: Hashable, requests: list[_Request[Ask, Told]]) -> None:
         """Ask for a line alone, once there is a place for it, and after that one by one."""

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
@@ -76,8 +77,12 @@ def count(method: str, route: str, status: int, seconds: float) -> None:
     """Count one request; a stream is as long as its reader looks, which is nobody's latency."""
     if route.endswith(_STREAMS):
         return
-    known = method if method in _METHODS else "other"
-    _REQUESTS.labels(known, route, str(status)).observe(seconds)
+    _requests(method if method in _METHODS else "other", route, status).observe(seconds)
+
+
+@cache
+def _requests(method: str, route: str, status: int) -> Histogram:
+    return _REQUESTS.labels(method, route, str(status))
 
 
 def gathered(door: str, requests: int) -> None:
