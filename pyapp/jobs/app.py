@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 from procrastinate import App
 
-from pyapp import doors, log
+from pyapp import doors, garbage, log
 from pyapp.database import Pool, open_pool, turn
 from pyapp.jobs import batches
 from pyapp.jobs.batches import Batches
@@ -41,6 +41,7 @@ def run(settings: Settings) -> None:
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # and this of every try to connect
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # and these of every call
+    garbage.look_rarely()
     asyncio.run(work(settings))
 
 
