@@ -22,7 +22,8 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -104,6 +105,11 @@ _BATCH: Final = (
 )
 _BATCH_LINE: Final = ("line", "amount", "bank_account_id", "reference", "code", "detail")
 _LINE_ERROR: Final = ("line", "field", "code", "detail")
+_FAULTS: Final = {
+    "broken": "the first entry that does not continue the one before it",
+    "rewritten": "the first anchor whose entry has another hash now",
+    "missing": "the first anchor whose entry is gone",
+}
 _SHOWN: Final = 20  # lines of a batch that are refused
 _PATIENT: Final = "-c statement_timeout=2min"  # a report may have 100,000 lines
 _MOST_HOURS: Final = 720  # as payrail.roll_api_key has it
@@ -838,6 +844,68 @@ async def _audit(db: database.Pool, _: Arguments) -> Answer:
     return Answer(findings, f"{text}\n\n{verdict}{samples}", code=1 if broken else 0)
 
 
+def _anchor_new_key(_: Settings, args: Arguments) -> None:
+    from pyapp import anchors  # noqa: PLC0415  # other commands start faster without it
+
+    with _named():
+        anchors.make_key(args.file)
+    _say(f"{args.file} signs, {anchors.public(args.file)} verifies: keep them apart")
+
+
+async def _anchor_take(db: database.Pool, args: Arguments) -> Answer:
+    from pyapp import anchors  # noqa: PLC0415
+
+    found = await doors.anchors(db)
+    with _named():
+        signed = anchors.signed(found, args.key)
+        if args.file is None:
+            sys.stdout.buffer.write(signed)
+            return Answer(None, "")
+        with args.file.open("xb") as out:
+            out.write(signed)
+    value = {"file": str(args.file), "anchors": len(found)}
+    return Answer(value, f"{args.file}: {len(found):,} anchors")
+
+
+async def _verify(db: database.Pool, args: Arguments) -> Answer:
+    from pyapp import anchors  # noqa: PLC0415
+
+    if args.file and args.public_key is None:
+        message = "say by --public-key whose signature is to be on the files"
+        raise CommandError(message)
+    with _named():
+        said = [anchors.verified(file, args.public_key) for file in args.file]
+    chains = await doors.anchors(db)
+    found = await doors.verify_ledger(db, [one for each in said for one in each.anchors])
+    faults = [_record(fault) for fault in found]
+    files: list[Record] = [
+        {"file": str(file), "taken_at": exports.utc(each.taken_at), "anchors": len(each.anchors)}
+        for file, each in zip(args.file, said, strict=True)
+    ]
+    entries = sum(one.seq for one in chains)
+    verdict = f"{entries:,} entries in {len(chains):,} chains are as they were"
+    if found:
+        first = found[0]
+        where = f"entry {first.seq} of merchant {first.merchant_id} in {first.currency}"
+        verdict = f"{_FAULTS[first.fault]}: {where}"
+    text = [table(files, "file", "taken_at", "anchors")] if files else []
+    text += [table(faults, "fault", "merchant_id", "currency", "seq")] if faults else []
+    value = {"chains": len(chains), "entries": entries, "files": files, "faults": faults}
+    return Answer(value, "\n\n".join([*text, verdict]), code=1 if faults else 0)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Say in one line which file it is that can not be used, and why."""
+    try:
+        yield
+    except OSError as exc:
+        message = f"{exc.filename}: {exc.strerror}"
+        raise CommandError(message) from None
+    except ValueError as exc:
+        raise CommandError(str(exc)) from None
+
+
 async def _rail_list(db: database.Pool, _: Arguments) -> Answer:
     found = [_record(rail) for rail in await doors.rails(db)]
     return Answer(found, table(found, *_RAIL))
@@ -1185,6 +1253,15 @@ def _parser() -> _Parser:
     )
     audit = _door(_audit, "payrail_auditor")
     _json(add("audit", audit, "check every invariant of the money; exit 1 if one is broken"))
+    verify = _add(
+        commands,
+        "verify",
+        _door(_verify, "payrail_auditor"),
+        "check the ledger's hashes, and whether they are those of its anchors; exit 1 if not",
+    )
+    _json(verify).add_argument("file", nargs="*", type=Path, help="of payrail anchor take")
+    verify.add_argument("--public-key", type=Path, metavar="FILE", help="of who signed the anchors")
+    _anchors(_group(commands, "anchor", "the ledger's newest hashes, to be kept elsewhere"))
     reconcile = _add(
         commands,
         "reconcile",
@@ -1326,6 +1403,15 @@ def _operators(commands: Any) -> None:  # noqa: ANN401
     ):
         _json(_add(commands, name, _door(command), text)).add_argument("name")
     _json(_add(commands, "list", _door(_operator_list), "list operators"))
+
+
+def _anchors(commands: Any) -> None:  # noqa: ANN401
+    text = "write a key that signs anchors, and FILE.pub, which verifies them"
+    _add(commands, "new-key", _anchor_new_key, text).add_argument("file", type=Path)
+    text = "sign the newest hash of each chain"
+    take = _add(commands, "take", _door(_anchor_take, "payrail_auditor"), text)
+    _json(take).add_argument("key", type=Path, help="of payrail anchor new-key")
+    take.add_argument("file", nargs="?", type=Path, help="default: stdout")
 
 
 def _rails(commands: Any) -> None:  # noqa: ANN401

@@ -275,6 +275,26 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """The newest entry of a merchant's ledger in one currency, and its hash in hex."""
+
+    merchant_id: UUID
+    currency: str
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An entry of the ledger that is not what it was."""
+
+    merchant_id: UUID
+    currency: str
+    seq: int
+    fault: str  # broken | rewritten | missing
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """How many rows broke one invariant when the audit was run last."""
 
@@ -1892,6 +1912,19 @@ async def last_audit(db: Pool) -> AuditRun | None:
 async def run_audit(db: Pool, *, actor: str | None = None) -> list[Finding]:
     """Check every invariant; all `violations` are 0 in a healthy system."""
     return await _door(db, Finding, "run_audit", p_actor=actor)
+
+
+async def anchors(db: Pool) -> list[Anchor]:
+    """Return the newest entry of every chain of the ledger."""
+    return await _rows(db, Anchor, "anchors", "merchant_id")
+
+
+async def verify_ledger(db: Pool, known: Sequence[Anchor]) -> list[Fault]:
+    """Return what is wrong with the ledger, or with what was `known` of it; the first comes first.
+
+    It reads every entry.
+    """
+    return await _door(db, Fault, "verify_ledger", p_anchors=Jsonb(msgspec.to_builtins(known)))
 
 
 async def merchants(

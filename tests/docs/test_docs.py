@@ -49,7 +49,7 @@ RUN: Final = {"bash", "sql", "python"}
 PATIENCE: Final = 60  # seconds for one block
 
 UUID: Final = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
-TIME: Final = r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00)"
+TIME: Final = r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00)?"
 OBJECT: Final = re.compile(r"(payrail|payout|ledger|merchant|rail|audit|sandbox)\.(\w+)")
 EXCERPT: Final = re.compile(
     r"(?:--|#|<!--) ((?:sql|migrations|docs/examples)/\S+\.(?:sql|toml|xml))(?: -->)?\n"
@@ -97,6 +97,7 @@ class Desk:
     bank: str
     env: dict[str, str]
     psql: subprocess.Popen[str]
+    place: Path  # where commands are typed: it looks like the project's folder
     typed: list[str] = field(default_factory=list)
 
     def run(self, block: Block) -> None:
@@ -128,7 +129,7 @@ class Desk:
         done = subprocess.run(
             ["bash", "-c", line.replace(ADDRESS, self.address).replace(BANK, self.bank)],
             env=self.env,
-            cwd=ROOT,
+            cwd=self.place,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -207,6 +208,14 @@ def compare(block: Block, said: str) -> None:
         assert re.fullmatch(pattern, plain(said), re.DOTALL), where
 
 
+def _place(folder: Path) -> Path:
+    """Make a folder with all that is in the project's, where files may be left."""
+    folder.mkdir()
+    for path in ROOT.iterdir():
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
 @contextmanager
 def running(home: Path, programs: Path | None, bank: str) -> Iterator[Desk]:
     env = {**os.environ, "PAYRAIL_HOME": str(home), "PORT": "0"}
@@ -235,7 +244,7 @@ def running(home: Path, programs: Path | None, bank: str) -> Iterator[Desk]:
             assert found, printed
             drain.start()  # what is logged from now on has to go somewhere
             with subprocess.Popen(["payrail", "psql", "-X"], **options) as psql:
-                yield Desk(found[1], bank, env, psql)
+                yield Desk(found[1], bank, env, psql, _place(home.with_name("place")))
         finally:
             demo.terminate()
             demo.wait(PATIENCE)

@@ -6,14 +6,13 @@ Whoever tampers here is a superuser, who switches the guards off first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psycopg
 import pytest
 from psycopg.rows import DictRow
 
 from tests.conftest import Database
 from tests.desk import ACCOUNT, OWN_STATUSES, STATUSES, Desk, violations
+from tests.tampering import MINE, OTHER_VALUES, tampering
 
 INVARIANTS = {
     "broken_batches",
@@ -81,38 +80,6 @@ def live(desk: Desk) -> None:
     desk.postpone(*[row["payout_id"] for row in desk.table("payouts")])
     desk.payout("processing", CHARGED)  # claims what is pending
     desk.payout()
-
-
-@contextmanager
-def tampering(desk: Desk, statements: str) -> Iterator[psycopg.Connection[DictRow]]:
-    """Alter what is stored, as only a superuser can, with every guard out of the way; then undo it.
-
-    Inside, the guards are on again: what the audit finds is not that they were off.
-    """
-    admin = desk.connection("admin")
-    with admin.transaction(force_rollback=True):
-        admin.execute("SET LOCAL session_replication_role = replica")
-        admin.execute(SWITCH.format("DISABLE").encode())
-        for statement in statements.split(";"):
-            admin.execute(statement.encode(), {"merchant_id": desk.merchant_id})
-        admin.execute(SWITCH.format("ENABLE ALWAYS").encode())
-        yield admin
-
-
-# user triggers only: the guards
-SWITCH = """
-    DO $$
-    DECLARE t record;
-    BEGIN
-        FOR t IN SELECT tgrelid::regclass AS relation, tgname FROM pg_trigger g
-            JOIN pg_class c ON c.oid = tgrelid
-            WHERE NOT tgisinternal AND c.relnamespace::regnamespace::text = ANY
-                ('{{merchant,ledger,webhook,payout,rail}}')
-        LOOP
-            EXECUTE format('ALTER TABLE %s {0} TRIGGER %I', t.relation, t.tgname);
-        END LOOP;
-    END $$
-"""
 
 
 def test_everything_the_doors_do_is_healthy(rich: Desk) -> None:
@@ -191,7 +158,6 @@ def test_all_invariants_see_the_same_moment(own_desk: Desk) -> None:
     auditor.execute("COMMIT")
 
 
-MINE = "merchant_id = %(merchant_id)s"
 ONE = (
     f"{MINE} AND payout_id = (SELECT min(payout_id::text)::uuid FROM payout.payouts"
     f" WHERE {MINE} AND status = '{{}}')"
@@ -439,23 +405,6 @@ def test_tampering_with_records_is_found(rich: Desk, invariant: str, statements:
 
 def test_every_invariant_has_a_tampering() -> None:
     assert {invariant for invariant, _ in TAMPERINGS} == INVARIANTS - {"changed_definitions"}
-
-
-OTHER_VALUES = {
-    "amount": "amount + 1",
-    "available": "available + 1",
-    "held": "held + 1",
-    "seq": "100000",
-    "created_at": "created_at + INTERVAL '1 microsecond'",
-    "kind": "'return'",
-    "payout_id": "CASE WHEN payout_id IS NULL THEN NULL ELSE uuidv7() END",
-    "reference": "CASE WHEN reference IS NULL THEN NULL ELSE reference || 'x' END",
-    "currency": "'USD'",
-    "hash": "sha256(hash)",
-    "merchant_id": "(SELECT m.merchant_id FROM merchant.merchants m"
-    " WHERE m.merchant_id <> e.merchant_id"
-    " LIMIT 1)",
-}
 
 
 def test_altering_any_column_of_an_old_ledger_row_is_found(rich: Desk) -> None:
