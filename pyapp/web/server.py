@@ -18,9 +18,10 @@ from pyapp.web.live import Hub
 def run(settings: Settings, fd: int | None = None) -> None:
     """Serve the API until SIGINT or SIGTERM; requests under way are finished first."""
     listener = listen(settings.host, settings.port, fd)
+    serving = server(settings)
     garbage.look_rarely()
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has stopped
-        server(settings).run(sockets=[listener])
+        serving.run(sockets=[listener])
 
 
 def listen(host: str, port: int, fd: int | None) -> socket.socket:

@@ -149,6 +149,7 @@ FUNCTIONS = {
     "payrail.set_rules": OPERATOR,
     "payrail.audit_report": OPERATOR | AUDITOR,
     "payrail.run_audit": OPERATOR | AUDITOR,
+    "payrail.verify_ledger": OPERATOR | AUDITOR,
     # the console
     "payrail.add_operator": OPERATOR,
     "payrail.set_operator_password": OPERATOR,
@@ -264,6 +265,7 @@ SELECTS = {
     "payrail.operators": OPERATOR | AUDITOR,
     "payrail.operator_actions": OPERATOR | AUDITOR,
     "payrail.audit_runs": OPERATOR | AUDITOR,
+    "payrail.anchors": OPERATOR | AUDITOR,
     "payrail.audit_state": READERS,
     "audit.loaded_definitions": AUDITOR,
     "audit.broken_batches": AUDITOR,
