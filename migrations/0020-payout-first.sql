@@ -18,6 +18,9 @@ ALTER TABLE rail.attempts
 DROP CONSTRAINT attempts_pkey,
 ADD PRIMARY KEY (payout_id, attempt, merchant_id);
 
+-- rail.retry_problem asks the bank's evidence, too
+DROP FUNCTION IF EXISTS payout.retry_problem(uuid, uuid);
+
 ALTER TABLE rail.evidence
 DROP CONSTRAINT evidence_pkey,
 ADD PRIMARY KEY (payout_id, evidence_id, merchant_id);

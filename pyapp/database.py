@@ -51,7 +51,11 @@ def open_pool(conninfo: str, *, name: str, max_size: int = 16) -> Pool:
             "application_name": name,
             "prepare_threshold": 0,  # every statement is a door, used again and again
             "connect_timeout": 3,
-            "tcp_user_timeout": 10_000,  # ms; a host that vanished is noticed
+            # a host that has vanished is noticed, whether it was to take something or to answer
+            "tcp_user_timeout": 10_000,  # ms
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
         },
         configure=_configure,
     )

@@ -26,11 +26,13 @@ from pyapp.web import metrics
 
 Ask = TypeVar("Ask")
 Told = TypeVar("Told")
+Answers = TypeVar("Answers")
 
 _TOGETHER: Final = 100  # requests in a call
 _ALONE: Final = 8  # calls for one line
 _MOST: Final = 200  # requests of a line that may wait
 _PATIENCE: Final = 3.0  # seconds
+_SILENCE: Final = 10.0  # seconds that a call may take: twice what PostgreSQL gives a statement
 # SQLSTATEs that no single request is the cause of: a lock, a call that took too long, no resources
 _OF_ALL: Final = ("55P03", "57", "53", "58")
 
@@ -65,7 +67,8 @@ class Gather(Generic[Ask, Told]):
         """Ask for one call, and return its answer.
 
         Raises what the door raises, and psycopg_pool.PoolTimeout, as for a connection, if too many
-        of the line wait or it had no turn within 3 s; then nothing was asked.
+        of the line wait or it had no turn within 3 s; then nothing was asked. Or if the call was
+        not answered within 10 s: then it may have been done.
         """
         waiting = self._lines.setdefault(line, deque())
         if len(waiting) >= _MOST:
@@ -122,7 +125,7 @@ class Gather(Generic[Ask, Told]):
         metrics.gathered(self.name, len(requests))
         told: Sequence[Told | None] = [None] * len(requests)
         try:
-            told = _whole(requests, await self.together([request.ask for request in requests]))
+            told = _whole(requests, await self._answered(self.together, requests))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
             if _is_of_all(exc):
                 _fail(requests, exc)
@@ -169,13 +172,26 @@ class Gather(Generic[Ask, Told]):
         if not wanted:
             return None
         try:
-            told = _whole(wanted, await self.alone([request.ask for request in wanted]))
+            told = _whole(wanted, await self._answered(self.alone, wanted))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
             return exc
         for request, answer in zip(wanted, told, strict=True):
             if not request.answer.done():
                 request.answer.set_result(answer)
         return None
+
+    async def _answered(
+        self,
+        call: Callable[[Sequence[Ask]], Awaitable[Answers]],
+        requests: Sequence[_Request[Ask, Told]],
+    ) -> Answers:
+        """Make a call; a connection on which nothing comes back is not to hold up the next one."""
+        try:
+            async with asyncio.timeout(_SILENCE):
+                return await call([request.ask for request in requests])
+        except TimeoutError:
+            message = f"{self.name} was not answered in time"
+            raise PoolTimeout(message) from None
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -201,7 +201,7 @@ BEGIN
             END IF;
 
             IF v_request.retry_of IS NOT NULL THEN
-                v_retry_problem := payout.retry_problem(v_request.merchant_id, v_request.retry_of);
+                v_retry_problem := rail.retry_problem(v_request.merchant_id, v_request.retry_of);
             END IF;
 
             IF NOT v_request.has_account THEN

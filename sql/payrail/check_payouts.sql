@@ -41,7 +41,9 @@ BEGIN
                     WHEN NOT (r.scheduled_at > v_now AND r.scheduled_at <= v_now + INTERVAL '366 days') THEN 'scheduled_at_invalid'
                     WHEN a.bank_account_id IS NULL THEN 'bank_account_not_found'
                     WHEN m.opens_at IS NULL THEN 'mode_unavailable'
-                    WHEN r.retry_of IS NOT NULL AND payout.retry_problem(p_merchant_id, r.retry_of) IS NOT NULL THEN 'retry_of_invalid'
+                    WHEN r.retry_of IS NOT NULL AND (
+                        r.of_retry > 1 OR rail.retry_problem(p_merchant_id, r.retry_of) IS NOT NULL
+                    ) THEN 'retry_of_invalid'
                 END
             ) AS problem,
             k.status IS NOT NULL AS is_known
@@ -49,7 +51,8 @@ BEGIN
             SELECT
                 u.*,
                 u.ordinality::integer AS line,
-                row_number() OVER (PARTITION BY u.idempotency_key ORDER BY u.ordinality) AS times
+                row_number() OVER (PARTITION BY u.idempotency_key ORDER BY u.ordinality) AS times,
+                row_number() OVER (PARTITION BY u.retry_of ORDER BY u.ordinality) AS of_retry
             FROM unnest(p_requests) WITH ORDINALITY u
         ) r
         LEFT JOIN payout.idempotency_keys k ON k.merchant_id = p_merchant_id AND r.idempotency_key = k.idempotency_key

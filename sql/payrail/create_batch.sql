@@ -72,13 +72,16 @@ BEGIN
                     WHEN c.currency IS NULL THEN 'currency_unknown'
                     -- a second line with a key would be no second payout
                     WHEN r.idempotency_key IS NOT NULL AND r.times > 1 THEN 'idempotency_key_reused'
+                    -- nor would a second line that pays a payout again
+                    WHEN r.retry_of IS NOT NULL AND r.of_retry > 1 THEN 'retry_of_invalid'
                 END
             ) AS problem
         FROM (
             SELECT
                 u.*,
                 u.ordinality::integer AS line,
-                row_number() OVER (PARTITION BY u.idempotency_key ORDER BY u.ordinality) AS times
+                row_number() OVER (PARTITION BY u.idempotency_key ORDER BY u.ordinality) AS times,
+                row_number() OVER (PARTITION BY u.retry_of ORDER BY u.ordinality) AS of_retry
             FROM unnest(p_requests) WITH ORDINALITY u
         ) r
         LEFT JOIN ledger.currencies c ON r.currency = c.currency

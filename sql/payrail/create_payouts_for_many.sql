@@ -45,7 +45,8 @@ BEGIN
             )
     );
     FOREACH v_line IN ARRAY v_refused LOOP
-        p_requests[v_line] := NULL;
+        -- the array of a caller in SQL may begin anywhere
+        p_requests[array_lower(p_requests, 1) + v_line - 1] := NULL;
     END LOOP;
     v_answers := payrail.answer_requests(v_merchant_ids, p_requests, rail.clock());
     FOREACH v_line IN ARRAY v_refused LOOP

@@ -574,3 +574,21 @@ def test_a_key_that_has_ended_delays_none_of_the_others(desk: Desk) -> None:
     assert mine is not None
     assert theirs is not None
     assert (mine.status, theirs.status) == (401, 201)
+
+
+def test_a_refused_keys_request_is_not_done_wherever_an_array_begins(desk: Desk) -> None:
+    asked = (
+        "ROW(%s::uuid, 'o', 'o', %s, ROW(%s, 10, 'INR', %s, NULL, NULL, NULL, FALSE, NULL, NULL,"
+        " NULL)::payrail.payout_request)::payrail.addressed_request"
+    )
+    refused = (desk.merchant_id, digest(fresh()), "refused", ACCOUNT)
+    taken = (desk.merchant_id, digest(desk.secret), "taken", ACCOUNT)
+    found = desk.sql(
+        "payrail_api",
+        "SELECT status FROM payrail.create_payouts_for_many(("
+        f"'[0:1]=' || (ARRAY[{asked}, {asked}])::text)::payrail.addressed_request[])",
+        [*refused, *taken],
+    )
+    assert [row["status"] for row in found] == [401, 201]
+    keys = desk.sql("admin", "SELECT idempotency_key FROM payout.idempotency_keys", [])
+    assert "refused" not in {row["idempotency_key"] for row in keys}

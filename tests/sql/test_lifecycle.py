@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -363,6 +364,39 @@ def test_what_may_pay_or_has_paid_is_not_paid_again(desk: Desk, status: str) -> 
     payout_id = desk.payout(status)
     assert desk.create("again", retry_of=payout_id).code == "retry_of_invalid"
     assert desk.create("other", retry_of=desk.beside().payout("failed")).code == "retry_of_invalid"
+
+
+def test_what_the_bank_says_after_all_that_it_has_paid_is_not_paid_again(desk: Desk) -> None:
+    failed = desk.payout("failed")
+    (said,) = desk.settle_batch((failed, "LATE", {"said": "paid"}))
+    assert said["effect"] == "contradicted"
+    assert "looked into" in desk.create("again", retry_of=failed).body
+    # nor when people have made up their minds about the money
+    closed = "closed_at = now(), closed_by = 'asha', resolution = 'written off'"
+    desk.sql("admin", f"UPDATE rail.cases SET {closed}", [])
+    refused = desk.create("and again", retry_of=failed)
+    assert (refused.code, "has paid" in refused.body) == ("retry_of_invalid", True)
+    (foretold,) = desk.check(line("checked", failed))
+    assert foretold["code"] == "retry_of_invalid"
+
+
+def test_what_came_back_is_paid_again(desk: Desk) -> None:
+    assert desk.create("again", retry_of=desk.payout("returned")).status == 201
+
+
+def line(key: str, retry_of: object) -> tuple[object, ...]:
+    """Return a payout of a list that is a retry of another."""
+    return (key, 1000, "INR", ACCOUNT, None, None, None, None, None, retry_of, None)
+
+
+def test_a_list_pays_nothing_again_twice(desk: Desk) -> None:
+    failed = desk.payout("failed")
+    twice = (line("a", failed), line("b", None), line("c", None), line("d", failed))
+    assert [(row["line"], row["code"]) for row in desk.check(*twice)] == [(4, "retry_of_invalid")]
+    with desk.refused("PR121") as caught:
+        desk.upload(*twice)
+    told = json.loads(str(caught.value.diag.message_detail))
+    assert (told["line"], told["code"]) == (4, "retry_of_invalid")
 
 
 @pytest.mark.parametrize("narration", ["", " x", "ab-c", "a" * 31, "é"])

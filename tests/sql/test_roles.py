@@ -197,7 +197,7 @@ FUNCTIONS = {
     "payout.recount_usage": NOBODY,
     "payout.limit_problem": NOBODY,
     "payout.approvals_needed": NOBODY,
-    "payout.retry_problem": NOBODY,
+    "rail.retry_problem": NOBODY,
     "payout.available_balance": NOBODY,
     "payout.has_queue": NOBODY,
     "payout.hold_payout": NOBODY,

@@ -98,6 +98,39 @@ def test_what_waits_meanwhile_is_one_call() -> None:
     run(test)
 
 
+def test_the_next_call_leaves_before_anybody_has_the_last_ones_answer() -> None:
+    async def test() -> None:
+        door = Door()
+        first, second = (
+            asyncio.create_task(door.gather.ask(line, (line, 1))) for line in ("a", "b")
+        )
+        await asyncio.sleep(0)
+        door.open.set()
+        assert await first == "a1"
+        assert door.calls == [[("a", 1)], [("b", 1)]]
+        assert await second == "b1"
+
+    run(test)
+
+
+def test_a_call_that_nothing_comes_back_from_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gather, "_SILENCE", 0.01)
+
+    async def test() -> None:
+        door = Door()
+        first, second = (
+            asyncio.create_task(door.gather.ask(line, (line, 1))) for line in ("a", "b")
+        )
+        with pytest.raises(PoolTimeout, match="was not answered in time"):
+            await first
+        door.open.set()
+        assert await second == "b1"
+
+    run(test)
+
+
 def test_a_line_of_hundreds_holds_up_nobody() -> None:
     async def test() -> None:
         door = Door()

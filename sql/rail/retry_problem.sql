@@ -1,7 +1,8 @@
 -- Promises: why p_retry_of can not be paid again by a new payout, in words; NULL if it can: it is a payout of this merchant, it has ended
--- and did not pay, and no other payout is its retry.
+-- and did not pay, as far as anybody knows: its bank has not said since that it did, nor are people finding out. And no other payout is its
+-- retry.
 -- Lock: expects the merchant's.
-CREATE OR REPLACE FUNCTION payout.retry_problem(p_merchant_id uuid, p_retry_of uuid)
+CREATE OR REPLACE FUNCTION rail.retry_problem(p_merchant_id uuid, p_retry_of uuid)
 RETURNS text
 LANGUAGE plpgsql
 STABLE
@@ -21,6 +22,17 @@ BEGIN
         WHEN v_status IS NULL THEN 'there is no such payout'
         WHEN v_status NOT IN ('failed', 'returned', 'cancelled', 'rejected', 'expired')
             THEN format('that payout is %s: what may still be paid, or was, is not paid again', v_status)
+        WHEN EXISTS (
+            SELECT
+            FROM rail.cases c
+            WHERE c.merchant_id = p_merchant_id AND c.payout_id = p_retry_of AND c.closed_at IS NULL
+        ) THEN 'what became of that payout is being looked into'
+        -- what came back was paid before, and is not any more
+        WHEN v_status <> 'returned' AND EXISTS (
+            SELECT
+            FROM rail.evidence e
+            WHERE e.merchant_id = p_merchant_id AND e.payout_id = p_retry_of AND e.outcome = 'paid'
+        ) THEN 'the bank has said since that it has paid that payout'
         WHEN v_retry IS NOT NULL THEN format('that payout was retried already, by %s', v_retry)
     END;
 END
