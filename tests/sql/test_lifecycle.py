@@ -374,7 +374,7 @@ def test_what_the_bank_says_after_all_that_it_has_paid_is_not_paid_again(desk: D
     # nor when people have made up their minds about the money
     closed = "closed_at = now(), closed_by = 'asha', resolution = 'written off'"
     desk.sql("admin", f"UPDATE rail.cases SET {closed}", [])
-    refused = desk.create("and again", retry_of=failed)
+    refused = desk.create("once-more", retry_of=failed)
     assert (refused.code, "has paid" in refused.body) == ("retry_of_invalid", True)
     (foretold,) = desk.check(line("checked", failed))
     assert foretold["code"] == "retry_of_invalid"
