@@ -73,8 +73,7 @@ def signed(anchors: Sequence[Anchor], key: Path) -> bytes:
     if not isinstance(private, Ed25519PrivateKey):
         message = f"{key} is no Ed25519 key without a password, in PEM"
         raise InvalidAnchorsError(message)
-    ordered = sorted(anchors, key=lambda one: (one.merchant_id, one.currency))
-    said = Anchored(format=_FORMAT, taken_at=datetime.now(UTC), anchors=ordered)
+    said = Anchored(format=_FORMAT, taken_at=datetime.now(UTC), anchors=list(anchors))
     line = msgspec.json.encode(said)
     return b"%s\n%s\n" % (line, msgspec.json.encode(_Signed(private.sign(line).hex())))
 

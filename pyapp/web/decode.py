@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UnsetType
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from pyapp.doors import Item, PayoutRequest
 from pyapp.errors import CATALOG, FieldError, Problem
@@ -69,18 +69,13 @@ def header(request: Request, name: bytes) -> list[str]:
 
 async def raw(request: Request, most: int = MAX_BODY) -> bytes:
     """Return the body as it came, of at most so many bytes."""
-    found = b""
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        found += message.get("body", b"")
-        more = message.get("more_body", False)
+    found = bytearray()
+    async for chunk in request.stream():
+        found += chunk
         if len(found) > most:
             detail = None if most == MAX_BODY else f"Send at most {most >> 20} MiB"
             raise Problem("payload_too_large", detail, headers={"Connection": "close"})
-    return found
+    return bytes(found)
 
 
 def strict_json(raw: bytes) -> dict[str, Any]:

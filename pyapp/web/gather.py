@@ -142,9 +142,7 @@ class Gather(Generic[Ask, Told]):
         # until all have been answered: in two turns of the loop the next call has left.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        for request, answer in zip(requests, told, strict=True):
-            if answer is not None and not request.answer.done():
-                request.answer.set_result(answer)
+        _give(requests, told)
 
     async def _wait(self, line: Hashable, requests: list[_Request[Ask, Told]]) -> None:
         """Ask for a line alone, once there is a place for it, and after that one by one."""
@@ -175,9 +173,7 @@ class Gather(Generic[Ask, Told]):
             told = _whole(wanted, await self._answered(self.alone, wanted))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
             return exc
-        for request, answer in zip(wanted, told, strict=True):
-            if not request.answer.done():
-                request.answer.set_result(answer)
+        _give(wanted, told)
         return None
 
     async def _answered(
@@ -210,6 +206,13 @@ def _whole(requests: Sequence[object], told: Sequence[Told]) -> Sequence[Told]:
 def _is_of_all(exc: Exception) -> bool:
     """Tell what no single request is the cause of, so that asking one by one is of no use."""
     return not isinstance(exc, psycopg.Error) or (exc.sqlstate or _OF_ALL[0]).startswith(_OF_ALL)
+
+
+def _give(requests: Sequence[_Request[Ask, Told]], told: Sequence[Told | None]) -> None:
+    """Give whoever still waits the answer that there is."""
+    for request, answer in zip(requests, told, strict=True):
+        if answer is not None and not request.answer.done():
+            request.answer.set_result(answer)
 
 
 def _fail(requests: Iterable[_Request[Ask, Told]], exc: Exception) -> None:

@@ -244,7 +244,7 @@ def test_every_unique_index_of_a_merchants_data_has_the_merchant(catalog: Connec
         catalog,
         """
         SELECT i.indrelid::regclass::text AS "table", i.indexrelid::regclass::text AS index,
-               a.attnum = ANY (i.indkey) AS has
+               i.indkey[0] = a.attnum AS first, a.attnum = ANY (i.indkey) AS has
         FROM pg_index i
         JOIN pg_class c ON c.oid = i.indrelid
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'merchant_id'
@@ -253,9 +253,14 @@ def test_every_unique_index_of_a_merchants_data_has_the_merchant(catalog: Connec
         """,
     )
     assert len(rows) > len(LAYERS)
-    wrong = {row["index"] for row in rows if not row["has"]}
+    without = {row["index"] for row in rows if not row["has"]}
     apart = {*LOOKUP, "merchant.operator_actions", "rail.cases"}
-    assert wrong == {f"{table}_pkey" for table in apart}
+    assert without == {f"{table}_pkey" for table in apart}
+    # what only rises with time goes to the end of an index that begins with the payout
+    assert {row["index"] for row in rows if not row["first"]} - without == {
+        *("ledger.entries_once_per_payout", "webhook.events_once_per_version"),
+        *("rail.attempts_pkey", "rail.evidence_pkey"),
+    }
 
 
 def test_every_foreign_key_of_a_merchants_data_has_the_merchant(catalog: Connection) -> None:

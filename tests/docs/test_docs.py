@@ -49,7 +49,7 @@ RUN: Final = {"bash", "sql", "python"}
 PATIENCE: Final = 60  # seconds for one block
 
 UUID: Final = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
-TIME: Final = r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00)?"
+TIME: Final = r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00)"
 OBJECT: Final = re.compile(r"(payrail|payout|ledger|merchant|rail|audit|sandbox)\.(\w+)")
 EXCERPT: Final = re.compile(
     r"(?:--|#|<!--) ((?:sql|migrations|docs/examples)/\S+\.(?:sql|toml|xml))(?: -->)?\n"
