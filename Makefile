@@ -24,7 +24,7 @@ demo: $(STAMP) ## run PayRail with demo merchants: API, worker, embedded Postgre
 	@$(BIN)/payrail demo
 
 test: $(STAMP) ## run all tests
-	@$(BIN)/pytest -n auto -q $(ARGS)
+	@$(BIN)/pytest -n auto -q -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true $(ARGS)
 
 migrate: $(STAMP) ## bring the database up to date
 	@$(BIN)/payrail migrate

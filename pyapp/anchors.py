@@ -3,16 +3,22 @@
 Whoever has the database can alter the ledger and make all its hashes anew; kept where they can't
 write, and signed by a key that they don't have, an anchor shows that. A file is two lines of JSON:
 what was anchored and when, and the Ed25519 signature of that line's bytes (RFC 8032).
+The hashes are made here once more, as ledger.entry_hash makes them: what is in a database that is
+under suspicion, its functions too, is no judge of itself.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from errno import EEXIST
+from hashlib import sha256
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -29,6 +35,11 @@ from cryptography.hazmat.primitives.serialization import (
 from pyapp.doors import Anchor
 
 _FORMAT: Final = "payrail-anchors-1"
+# What stands before a hashed record: 11 columns; and before each of them: its type's OID
+_COLUMNS: Final = (11).to_bytes(4)
+_OIDS: Final = tuple(oid.to_bytes(4) for oid in (17, 2950, 25, 20, 25, 20, 20, 20, 2950, 25, 1184))
+_NULL: Final = b"\xff" * 4
+_MOST: Final = 100  # faults that are listed
 
 
 class InvalidAnchorsError(ValueError):
@@ -59,9 +70,25 @@ def make_key(path: Path) -> None:
     shown = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if public(path).exists():
         raise FileExistsError(EEXIST, os.strerror(EEXIST), str(public(path)))
-    for file, text, mode in ((path, private, 0o600), (public(path), shown, 0o644)):
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+    write(path, private, 0o600)
+    try:
+        write(public(path), shown)
+    except OSError:
+        path.unlink()
+        raise
+
+
+def write(path: Path, text: bytes, mode: int = 0o644) -> None:
+    """Write a file that is not there yet, whole or not at all; raises OSError."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(file, "wb") as out:
             out.write(text)
+            out.flush()
+            os.fsync(file)
+    except OSError as exc:
+        path.unlink()
+        raise OSError(exc.errno, exc.strerror, str(path)) from None
 
 
 def signed(anchors: Sequence[Anchor], key: Path) -> bytes:
@@ -98,3 +125,100 @@ def verified(file: Path, key: Path) -> Anchored:
     except (ValueError, msgspec.MsgspecError):
         message = f"{file} is no file of anchors, or not all of one"
         raise InvalidAnchorsError(message) from None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """An entry of the ledger that is not what it was.
+
+    broken: it does not continue the one before it. rewritten: it was anchored with another hash.
+    missing: it was anchored, and is gone. withheld: it was anchored, and of its chain
+    nothing is in the file after that.
+    """
+
+    merchant_id: UUID
+    currency: str
+    seq: int
+    fault: str
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was found: `anchored` of the entries are those that the anchors stand for."""
+
+    chains: int = 0
+    entries: int = 0
+    anchored: int = 0
+    faults: int = 0
+    first: list[Fault] = field(default_factory=list)  # in the ledger's order
+
+    def add(self, fault: Fault) -> None:
+        """Count a fault, and keep it if it is one of the first."""
+        self.faults += 1
+        if len(self.first) < _MOST:
+            self.first.append(fault)
+
+
+async def verify(
+    entries: AsyncIterable[Sequence[bytes | None]], files: Sequence[Anchored]
+) -> Verified:
+    """Hold every entry against the one before it, and against the anchors.
+
+    An entry is its columns in PostgreSQL's binary form, as doors.entries has them.
+    """
+    found = Verified()
+    known = _known(files, found)
+    chain, seq, previous = (UUID(int=0), ""), 0, None
+    async for entry in entries:
+        *columns, kept = entry
+        merchant_id, currency, number = columns[:3]
+        assert merchant_id and currency and number and kept  # noqa: S101, PT018  # the primary key
+        here = (UUID(bytes=merchant_id), currency.decode())
+        if here != chain:
+            _end(known.pop(chain, {}), chain, found)
+            chain, seq, previous = here, 0, None
+            found.chains += 1
+        found.entries += 1
+        before, seq = seq, int.from_bytes(number)
+        if seq != before + 1 or kept != _hash(previous, columns):
+            found.add(Fault(*chain, seq, "broken"))
+        previous = kept
+        if (anchored := known.get(chain)) and (said := anchored.pop(seq, None)):
+            if said != {kept.hex()}:
+                found.add(Fault(*chain, seq, "rewritten"))
+            elif not anchored:  # the last one of this chain
+                found.anchored += seq
+    for chain, anchored in known.items():
+        _end(anchored, chain, found)
+    found.first.sort()
+    return found
+
+
+_Chain: TypeAlias = tuple[UUID, str]
+_Anchors: TypeAlias = dict[int, set[str]]  # the hashes that an entry was anchored with
+
+
+def _known(files: Sequence[Anchored], found: Verified) -> dict[_Chain, _Anchors]:
+    known: dict[_Chain, _Anchors] = defaultdict(dict)
+    before: dict[_Chain, int] = {}
+    for file in sorted(files, key=lambda file: file.taken_at):
+        here = {(one.merchant_id, one.currency): one.seq for one in file.anchors}
+        for chain in before.keys() - here.keys():
+            found.add(Fault(*chain, before[chain], "withheld"))
+        before = here
+        for one in file.anchors:
+            known[one.merchant_id, one.currency].setdefault(one.seq, set()).add(one.hash)
+    return known
+
+
+def _end(anchored: _Anchors, chain: _Chain, found: Verified) -> None:
+    """Note what was anchored and did not come."""
+    for seq in anchored:
+        found.add(Fault(*chain, seq, "missing"))
+
+
+def _hash(previous: bytes | None, columns: Sequence[bytes | None]) -> bytes:
+    parts = [_COLUMNS]
+    for oid, value in zip(_OIDS, (previous, *columns), strict=True):
+        parts += (oid, _NULL) if value is None else (oid, len(value).to_bytes(4), value)
+    return sha256(b"".join(parts)).digest()

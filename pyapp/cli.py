@@ -109,6 +109,7 @@ _FAULTS: Final = {
     "broken": "the first entry that does not continue the one before it",
     "rewritten": "the first anchor whose entry has another hash now",
     "missing": "the first anchor whose entry is gone",
+    "withheld": "the first anchor whose chain is in no later file",
 }
 _SHOWN: Final = 20  # lines of a batch that are refused
 _PATIENT: Final = "-c statement_timeout=2min"  # a report may have 100,000 lines
@@ -861,8 +862,7 @@ async def _anchor_take(db: database.Pool, args: Arguments) -> Answer:
         if args.file is None:
             sys.stdout.buffer.write(signed)
             return Answer(None, "")
-        with args.file.open("xb") as out:
-            out.write(signed)
+        anchors.write(args.file, signed)
     value = {"file": str(args.file), "anchors": len(found)}
     return Answer(value, f"{args.file}: {len(found):,} anchors")
 
@@ -870,39 +870,48 @@ async def _anchor_take(db: database.Pool, args: Arguments) -> Answer:
 async def _verify(db: database.Pool, args: Arguments) -> Answer:
     from pyapp import anchors  # noqa: PLC0415
 
-    if args.file and args.public_key is None:
-        message = "say by --public-key whose signature is to be on the files"
+    if bool(args.file) != bool(args.public_key):
+        message = "give files of anchors, and by --public-key whose signature is to be on them"
         raise CommandError(message)
     with _named():
         said = [anchors.verified(file, args.public_key) for file in args.file]
-    chains = await doors.anchors(db)
-    found = await doors.verify_ledger(db, [one for each in said for one in each.anchors])
-    faults = [_record(fault) for fault in found]
+    found = await anchors.verify(doors.entries(db), said)
+    faults = [_record(fault) for fault in found.first]
     files: list[Record] = [
         {"file": str(file), "taken_at": exports.utc(each.taken_at), "anchors": len(each.anchors)}
         for file, each in zip(args.file, said, strict=True)
     ]
-    entries = sum(one.seq for one in chains)
-    verdict = f"{entries:,} entries in {len(chains):,} chains are as they were"
-    if found:
-        first = found[0]
+    newer = found.entries - found.anchored
+    verdict = f"{found.anchored:,} entries are as anchored, {newer:,} newer ones continue them"
+    if not files:
+        verdict = f"{found.entries:,} entries in {found.chains:,} chains continue one another"
+        verdict += "; only anchors tell whether all of them were made anew"
+    if found.faults:
+        first = found.first[0]
         where = f"entry {first.seq} of merchant {first.merchant_id} in {first.currency}"
-        verdict = f"{_FAULTS[first.fault]}: {where}"
+        verdict = f"{found.faults:,} faults; {_FAULTS[first.fault]}: {where}"
     text = [table(files, "file", "taken_at", "anchors")] if files else []
     text += [table(faults, "fault", "merchant_id", "currency", "seq")] if faults else []
-    value = {"chains": len(chains), "entries": entries, "files": files, "faults": faults}
+    value = {
+        **{name: getattr(found, name) for name in ("chains", "entries", "anchored")},
+        "files": files,
+        "fault_count": found.faults,
+        "faults": faults,
+    }
     return Answer(value, "\n\n".join([*text, verdict]), code=1 if faults else 0)
 
 
 @contextmanager
 def _named() -> Iterator[None]:
     """Say in one line which file it is that can not be used, and why."""
+    from pyapp import anchors  # noqa: PLC0415
+
     try:
         yield
     except OSError as exc:
-        message = f"{exc.filename}: {exc.strerror}"
+        message = f"{exc.filename or 'stdout'}: {exc.strerror}"
         raise CommandError(message) from None
-    except ValueError as exc:
+    except anchors.InvalidAnchorsError as exc:
         raise CommandError(str(exc)) from None
 
 

@@ -7,7 +7,7 @@ Refusals arrive as psycopg errors with the door's SQLSTATE; see `errors`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -282,16 +282,6 @@ class Anchor:
     currency: str
     seq: int
     hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An entry of the ledger that is not what it was."""
-
-    merchant_id: UUID
-    currency: str
-    seq: int
-    fault: str  # broken | rewritten | missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -1919,12 +1909,17 @@ async def anchors(db: Pool) -> list[Anchor]:
     return await _rows(db, Anchor, "anchors", "merchant_id")
 
 
-async def verify_ledger(db: Pool, known: Sequence[Anchor]) -> list[Fault]:
-    """Return what is wrong with the ledger, or with what was `known` of it; the first comes first.
+async def entries(db: Pool) -> AsyncIterator[tuple[bytes | None, ...]]:
+    """Yield every entry of the ledger, chain by chain in its order, as one moment had them.
 
-    It reads every entry.
+    merchant_id, currency, seq, kind, amount, available, held, payout_id, reference, created_at and
+    hash are in PostgreSQL's binary form, which the hash is made of.
     """
-    return await _door(db, Fault, "verify_ledger", p_anchors=Jsonb(msgspec.to_builtins(known)))
+    async with db.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        async with connection.cursor().copy(ENTRIES) as copy:
+            async for row in copy.rows():
+                yield row
 
 
 async def merchants(
@@ -2171,6 +2166,11 @@ async def actions(db: Pool, *, limit: int, after: UUID | None = None) -> list[Ac
 _LAST: Final = UUID(int=2**128 - 1)
 _LAST_AUDIT: Final = (
     b"SELECT checked_at, took, actor, findings FROM payrail.audit_runs ORDER BY run_id DESC LIMIT 1"
+)
+ENTRIES: Final = (
+    b"COPY (SELECT merchant_id, currency, seq, kind, amount, available, held, payout_id, reference,"
+    b" created_at, hash FROM payrail.ledger_entries ORDER BY merchant_id, currency, seq)"
+    b" TO STDOUT (FORMAT binary)"
 )
 _TOTALS: Final = (
     b"SELECT currency, count(*) AS merchants, sum(available) AS available, sum(held) AS held"

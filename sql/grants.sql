@@ -227,4 +227,4 @@ GRANT EXECUTE ON FUNCTION
     payout.has_its_proof
 TO payrail_auditor;
 GRANT SELECT ON payrail.anchors TO payrail_operator, payrail_auditor;
-GRANT EXECUTE ON FUNCTION payrail.audit_report, payrail.run_audit, payrail.verify_ledger TO payrail_operator, payrail_auditor;
+GRANT EXECUTE ON FUNCTION payrail.audit_report, payrail.run_audit TO payrail_operator, payrail_auditor;

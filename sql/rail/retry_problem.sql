@@ -1,6 +1,6 @@
 -- Promises: why p_retry_of can not be paid again by a new payout, in words; NULL if it can: it is a payout of this merchant, it has ended
--- and did not pay, as far as anybody knows: its bank has not said since that it did, nor are people finding out. And no other payout is its
--- retry.
+-- and did not pay, as far as anybody knows: its bank has neither said since that it did nor booked it, nor are people finding out. And no
+-- other payout is its retry.
 -- Lock: expects the merchant's.
 CREATE OR REPLACE FUNCTION rail.retry_problem(p_merchant_id uuid, p_retry_of uuid)
 RETURNS text
@@ -33,6 +33,11 @@ BEGIN
             FROM rail.evidence e
             WHERE e.merchant_id = p_merchant_id AND e.payout_id = p_retry_of AND e.outcome = 'paid'
         ) THEN 'the bank has said since that it has paid that payout'
+        WHEN v_status <> 'returned' AND EXISTS (
+            SELECT
+            FROM rail.report_lines l
+            WHERE l.rail_ref = replace(p_retry_of::text, '-', '') AND l.kind = 'payment'
+        ) THEN 'the bank has booked that payout as paid'
         WHEN v_retry IS NOT NULL THEN format('that payout was retried already, by %s', v_retry)
     END;
 END

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import stat
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Payrail
-from tests.conftest import Database, Merchant
+from tests.conftest import Database, Merchant, new_merchant
 from tests.desk import Desk
 
 
@@ -35,15 +36,28 @@ def taken(payrail: Payrail, key: Path, merchant: Merchant) -> Path:
 
 def test_a_ledger_is_as_it_was(payrail: Payrail, key: Path, taken: Path) -> None:
     found = payrail("verify", "--public-key", f"{key}.pub", taken)
-    assert found.lines[-1].endswith("chains are as they were")
+    assert found.lines[-1].endswith("entries are as anchored, 0 newer ones continue them")
     found = payrail("verify", "--public-key", f"{key}.pub", taken, "--json")
-    assert found.json["faults"] == []
+    assert (found.json["faults"], found.json["fault_count"]) == ([], 0)
     assert found.json["files"][0]["file"] == str(taken)
-    assert found.json["entries"] >= found.json["chains"] >= found.json["files"][0]["anchors"]
+    assert found.json["entries"] == found.json["anchored"]
+    assert found.json["entries"] >= found.json["chains"] == found.json["files"][0]["anchors"]
+
+
+def test_what_is_newer_than_its_anchors_is_not_said_to_be_as_it_was(
+    payrail: Payrail, key: Path, taken: Path, shared_database: Database
+) -> None:
+    before = payrail("verify", "--public-key", f"{key}.pub", taken, "--json").json
+    new_merchant(shared_database)
+    verdict = payrail("verify", "--public-key", f"{key}.pub", taken).lines[-1]
+    anchored = before["entries"]
+    assert verdict == f"{anchored} entries are as anchored, 1 newer ones continue them"
 
 
 def test_without_anchors_the_hashes_are_checked(payrail: Payrail, merchant: Merchant) -> None:
-    assert payrail("verify").lines[-1].endswith("chains are as they were")
+    verdict = payrail("verify").lines[-1]
+    assert "continue one another; only anchors tell" in verdict
+    assert payrail("verify", "--json").json["anchored"] == 0
     assert merchant
 
 
@@ -60,7 +74,7 @@ def test_the_first_entry_that_was_altered_is_named(
         found = payrail("verify", "--public-key", f"{key}.pub", path)
         assert found.code == 1
         assert found.out.splitlines()[-1] == (
-            "the first entry that does not continue the one before it:"
+            "2 faults; the first entry that does not continue the one before it:"
             f" entry 2 of merchant {desk.merchant_id} in INR"
         )
 
@@ -70,6 +84,23 @@ def test_a_key_is_its_owners_alone_and_never_overwritten(payrail: Payrail, key: 
     assert payrail("anchor", "new-key", key).error == f"{key}.pub: File exists"
     key.with_name("key.pub").unlink()
     assert payrail("anchor", "new-key", key).error == f"{key}: File exists"
+
+
+def test_what_can_not_be_written_is_not_left_in_part(payrail: Payrail, key: Path) -> None:
+    key.with_name("other.pub").symlink_to("/nowhere/at/all")  # is not there, and can't be made
+    other = key.with_name("other")
+    assert payrail("anchor", "new-key", other).error == f"{other}.pub: File exists"
+    assert not other.exists()
+    error = payrail("anchor", "take", key, "/dev/full/anchors").error
+    assert error == "/dev/full/anchors: Not a directory"
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limit[1]))
+    try:
+        error = payrail("anchor", "take", key, other).error
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert error == f"{other}: File too large"
+    assert not other.exists()
 
 
 def test_anchors_are_never_overwritten(payrail: Payrail, key: Path, taken: Path) -> None:
@@ -114,7 +145,9 @@ def test_anchors_that_were_changed_are_refused(payrail: Payrail, key: Path, take
 
 def test_whose_signature_it_has_to_be_is_said(payrail: Payrail, taken: Path) -> None:
     error = payrail("verify", taken).error
-    assert error == "say by --public-key whose signature is to be on the files"
+    said = "give files of anchors, and by --public-key whose signature is to be on them"
+    assert error == said
+    assert payrail("verify", "--public-key", taken).error == said
 
 
 def test_what_is_no_key_is_named(payrail: Payrail, key: Path, taken: Path) -> None:

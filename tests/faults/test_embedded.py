@@ -33,16 +33,18 @@ Server(home=Path(sys.argv[1])).start()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
-# starts a server, and gets no further than that initdb is at work
+# Starts a server, and gets no further than that initdb is at work, which writes nothing of its own
+# between our lines, but has our end of the pipe open as long as it runs.
 HALTED = """
-import subprocess, sys, threading
+import os, subprocess, sys, threading
 from pathlib import Path
 from pyapp.embedded import Server
 run = Server._run
 def halt(server, name, *arguments):
     if name != "initdb":
         return run(server, name, *arguments)
-    subprocess.Popen([server.program(name), *arguments], **server._process())
+    options = server._process() | {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen([server.program(name), *arguments], pass_fds=[os.dup(1)], **options)
     print("begun", flush=True)
     threading.Event().wait()
 Server._run = halt

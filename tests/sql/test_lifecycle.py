@@ -380,6 +380,23 @@ def test_what_the_bank_says_after_all_that_it_has_paid_is_not_paid_again(desk: D
     assert foretold["code"] == "retry_of_invalid"
 
 
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_what_the_bank_has_booked_is_not_paid_again(desk: Desk, status: str) -> None:
+    ended = desk.payout(status)
+    desk.sql(
+        "payrail_operator",
+        "SELECT FROM payrail.import_report('sandbox', 'a day', sha256(%s), '2026-01-01',"
+        " '2026-01-02', ARRAY[ROW('1', %s, 'payment', 1000, 'INR', NULL, NULL, NULL)]"
+        "::payrail.report_line[])",
+        [ended.bytes, ended.hex],
+    )
+    # not even when people have closed the case, and the bank, asked again, says nothing of it
+    closed = "closed_at = now(), closed_by = 'asha', resolution = 'written off'"
+    desk.sql("admin", f"UPDATE rail.cases SET {closed}", [])
+    refused = desk.create("again", retry_of=ended)
+    assert (refused.code, "has booked" in refused.body) == ("retry_of_invalid", True)
+
+
 def test_what_came_back_is_paid_again(desk: Desk) -> None:
     assert desk.create("again", retry_of=desk.payout("returned")).status == 201
 

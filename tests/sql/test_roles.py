@@ -149,7 +149,6 @@ FUNCTIONS = {
     "payrail.set_rules": OPERATOR,
     "payrail.audit_report": OPERATOR | AUDITOR,
     "payrail.run_audit": OPERATOR | AUDITOR,
-    "payrail.verify_ledger": OPERATOR | AUDITOR,
     # the console
     "payrail.add_operator": OPERATOR,
     "payrail.set_operator_password": OPERATOR,
