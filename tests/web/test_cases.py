@@ -290,9 +290,9 @@ def cases_on(page: Page) -> list[str]:
 
 
 def test_the_overview_counts_open_cases(asha: Operator, desk: Desk) -> None:
-    before = int(re.findall(r"Open cases (\d+)", asha.get("/ops").text)[0])
+    before = int(re.findall(r"payouts (\d+) cases", asha.get("/ops").text)[0])
     stuck(desk)
-    assert f"Open cases {before + 1} " in asha.get("/ops").text
+    assert f"payouts {before + 1} cases" in asha.get("/ops").text
 
 
 def test_what_a_bank_says_is_shown_as_text_with_its_hash(asha: Operator, desk: Desk) -> None:
