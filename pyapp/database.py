@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import psycopg
 from psycopg import AsyncConnection, errors
@@ -28,7 +29,17 @@ T = TypeVar("T")
 _TIMEOUT: Final = 3.0  # seconds; long enough for PostgreSQL to come back from a crash
 _AT_ONCE: Final = 4  # a merchant's; the API's pool has 16 connections, the worker's 8
 _running: Final[set[asyncio.Task[Any]]] = set()
+_unreplicated: Final[WeakSet[AsyncConnection[TupleRow]]] = WeakSet()
 _places: Final[WeakValueDictionary[UUID, asyncio.Semaphore]] = WeakValueDictionary()
+
+
+class NotReplicatedError(psycopg.OperationalError):
+    """What was done is committed here, but the standbys that were waited for may not have it.
+
+    PostgreSQL says so by a warning only, and calls it success: somebody has cancelled the wait. It
+    is not to be acknowledged, and nothing is to be sent because of it. Asked again, the door locks
+    its merchant, which is a commit of its own that waits for the standbys to have all before it.
+    """
 
 
 def open_pool(conninfo: str, *, name: str, max_size: int = 16) -> Pool:
@@ -64,6 +75,14 @@ def open_pool(conninfo: str, *, name: str, max_size: int = 16) -> Pool:
 async def _configure(connection: AsyncConnection[TupleRow]) -> None:
     """Pass json on as the text that the API answers; jsonb is decoded as usual."""
     connection.adapters.register_loader("json", TextLoader)
+    here = weakref.ref(connection)
+
+    def hear(notice: errors.Diagnostic) -> None:
+        # the server's messages may be in any language; where they come from is not
+        if notice.source_function == "SyncRepWaitForLSN" and (waited := here()):
+            _unreplicated.add(waited)
+
+    connection.add_notice_handler(hear)
 
 
 @asynccontextmanager
@@ -92,7 +111,8 @@ async def call(
     """Run one statement and return its rows.
 
     The call goes on when its caller is cancelled: a client that hangs up, or a server that stops,
-    never leaves a door open half way.
+    never leaves a door open half way. So no commit that waits for a standby is cancelled by us;
+    one that somebody else cancels raises NotReplicatedError.
     """
     task = asyncio.create_task(_persist(db, query, parameters, row))
     _running.add(task)
@@ -110,14 +130,24 @@ async def _persist(
             try:
                 cursor = connection.cursor(row_factory=row)
                 await cursor.execute(query, parameters)
-                return await cursor.fetchall()
+                rows = await cursor.fetchall()
             except psycopg.OperationalError as exc:
                 broken = connection.closed
                 if attempt >= _attempts(exc, broken=broken):
                     raise
+            else:
+                _require_replication(connection)
+                return rows
         if broken:
             await db.check()
         await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
+
+
+def _require_replication(connection: AsyncConnection[TupleRow]) -> None:
+    if connection in _unreplicated:
+        _unreplicated.discard(connection)
+        message = "the wait for a synchronous standby was cancelled"
+        raise NotReplicatedError(message)
 
 
 def _attempts(exc: psycopg.OperationalError, *, broken: bool) -> int:
