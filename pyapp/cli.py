@@ -845,6 +845,51 @@ async def _audit(db: database.Pool, _: Arguments) -> Answer:
     return Answer(findings, f"{text}\n\n{verdict}{samples}", code=1 if broken else 0)
 
 
+def _drill_restore(config: Settings, args: Arguments) -> int:
+    import random  # noqa: PLC0415  # other commands start faster without it
+
+    from pyapp import drill  # noqa: PLC0415
+
+    url = conninfo_to_dict(config.database_url or "")
+    try:
+        found = drill.restore(
+            embedded.of(config),
+            args.backup,
+            args.archive,
+            args.database or str(url.get("dbname") or embedded.DATABASE),
+            random.SystemRandom().randint if args.lsn is None else lambda *_: args.lsn,
+        )
+    except drill.DrillError as exc:
+        raise CommandError(str(exc)) from None
+    value = _record(found)
+    if args.json:
+        _say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        return 1 if found.broken or found.faults else 0
+    rows = {
+        "restored": f"{found.lsn}, of {found.first} to {found.last}",
+        "entries": f"{found.entries:,} in {found.chains:,} chains",
+        "restore": f"{found.restored_in:.1f} s",
+        "audit": f"{found.audited_in:.1f} s",
+        "verify": f"{found.verified_in:.1f} s",
+    }
+    verdict = "every invariant holds, and every entry continues the one before it"
+    if found.broken or found.faults:
+        verdict = f"{len(found.broken)} invariants are broken, {len(found.faults)} entries altered"
+    tables = [table(value["broken"], "violations", "invariant", "promise")] if found.broken else []
+    _say("\n\n".join([details(rows, *rows), *tables, verdict]))
+    return 1 if found.broken or found.faults else 0
+
+
+def _lsn(text: str) -> int:
+    from pyapp import drill  # noqa: PLC0415
+
+    try:
+        return drill.number(text)
+    except ValueError:
+        message = f"{text!r} is no place in the WAL, such as 0/3000158"
+        raise argparse.ArgumentTypeError(message) from None
+
+
 def _anchor_new_key(_: Settings, args: Arguments) -> None:
     from pyapp import anchors  # noqa: PLC0415  # other commands start faster without it
 
@@ -1270,6 +1315,7 @@ def _parser() -> _Parser:
     )
     _json(verify).add_argument("file", nargs="*", type=Path, help="of payrail anchor take")
     verify.add_argument("--public-key", type=Path, metavar="FILE", help="of who signed the anchors")
+    _drill(_group(commands, "drill", "backups that prove themselves"))
     _anchors(_group(commands, "anchor", "the ledger's newest hashes, to be kept elsewhere"))
     reconcile = _add(
         commands,
@@ -1412,6 +1458,15 @@ def _operators(commands: Any) -> None:  # noqa: ANN401
     ):
         _json(_add(commands, name, _door(command), text)).add_argument("name")
     _json(_add(commands, "list", _door(_operator_list), "list operators"))
+
+
+def _drill(commands: Any) -> None:  # noqa: ANN401
+    text = "restore a backup to a point at random, audit and verify it, and throw it away"
+    restore = _json(_add(commands, "restore", _drill_restore, text))
+    restore.add_argument("backup", type=Path, help="folder of pg_basebackup, in plain format")
+    restore.add_argument("archive", type=Path, help="folder of the archived WAL")
+    restore.add_argument("--lsn", type=_lsn, help="the point, such as 0/3000158")
+    restore.add_argument("--database", metavar="NAME", help="default: DATABASE_URL's, or payrail")
 
 
 def _anchors(commands: Any) -> None:  # noqa: ANN401

@@ -111,6 +111,47 @@ class Server:
                     if self.is_live():
                         self.stop()
 
+    def adopt(self, backup: Path) -> None:
+        """Take a copy of a base backup as this server's data, without its settings.
+
+        They are of another machine: its data_directory would be the primary's.
+        """
+        for folder in {self.base, self.socket_folder}:
+            self._own(folder)
+        data = self.base / "data"
+        shutil.copytree(backup, data, symlinks=True)
+        for name in ("postgresql.conf", "postgresql.auto.conf", "pg_ident.conf", "recovery.signal"):
+            (data / name).write_text("")
+        (data / "pg_hba.conf").write_text("local all all trust\n")
+        (data / "standby.signal").unlink(missing_ok=True)
+        data.chmod(0o700)
+        if os.geteuid() == 0:
+            for path in (data, *data.rglob("*")):
+                os.chown(
+                    path, self._account().pw_uid, self._account().pw_gid, follow_symlinks=False
+                )
+        self._initialise()
+
+    def facts(self) -> dict[str, str]:
+        """Return what pg_controldata tells of the data."""
+        lines = self._run("pg_controldata", "-D", self.base / "data").splitlines()
+        pairs = (line.partition(":") for line in lines)
+        return {name: value.strip() for name, _, value in pairs}
+
+    def recover(self) -> None:
+        """Start on what was adopted, and wait until it is recovered."""
+        self._start("-t", "86400")
+        with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
+            while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+                time.sleep(0.1)
+
+    def discard(self) -> None:
+        """Stop the server if it runs, and remove its data."""
+        if self.is_live():
+            self.stop()
+        for folder in (self.base, self.socket_folder, self.home):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def stop(self) -> None:
         """Stop the server: open connections are ended, what is committed is on disk."""
         self._run("pg_ctl", "stop", "-D", self.base / "data", "-m", "fast", "-w", "-s")
@@ -160,7 +201,7 @@ class Server:
             options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         return options
 
-    def _run(self, name: str, *arguments: str | Path) -> None:
+    def _run(self, name: str, *arguments: str | Path) -> str:
         done = subprocess.run(  # noqa: S603
             [self.program(name), *arguments],
             capture_output=True,
@@ -168,9 +209,11 @@ class Server:
             check=False,
             **self._process(),
         )
+        said: str = done.stdout
         if done.returncode != 0:
             message = f"{name} failed: {done.stderr.strip() or done.stdout.strip()}"
             raise EmbeddedError(message)
+        return said
 
     def _initialise(self) -> None:
         """Make the data and, if need be, a copy of the programs; each is there whole or not at all.
@@ -213,19 +256,11 @@ class Server:
         return True
 
     def _launch(self) -> bool:
-        """Start the server in a session of its own, so that Ctrl-C in the terminal is only ours.
-
-        Return False if it ran already, and was only recovering from a crash.
-        """
-        settings = ("listen_addresses=", f"unix_socket_directories={self.socket_folder}")
-        options = shlex.join(f"-c{setting}" for setting in (*settings, *self.options))
+        """Start it; return False if it ran already, and was only recovering from a crash."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                self._run(
-                    *("pg_ctl", "start", "-w", "-s", "-D", self.base / "data"),
-                    *("-l", self.base / "postgres.log", "-o", options),
-                )
+                self._start()
             except EmbeddedError as exc:  # a killed server's memory and lock file are still there
                 if self.is_live():
                     return False
@@ -235,6 +270,13 @@ class Server:
                 time.sleep(0.2)
             else:
                 return True
+
+    def _start(self, *arguments: str) -> None:
+        """Start the server in a session of its own, so that Ctrl-C in the terminal is only ours."""
+        settings = ("listen_addresses=", f"unix_socket_directories={self.socket_folder}")
+        options = shlex.join(f"-c{setting}" for setting in (*settings, *self.options))
+        where = ("-D", self.base / "data", "-l", self.base / "postgres.log")
+        self._run("pg_ctl", "start", "-w", "-s", *arguments, *where, "-o", options)
 
 
 def of(settings: Settings) -> Server:
@@ -263,11 +305,10 @@ def running(settings: Settings) -> Iterator[None]:
 def clean(settings: Settings, *, remove_data: bool) -> None:
     """Stop the embedded server if it runs, and remove its data if told to."""
     server = of(settings)
-    if server.is_live():
-        server.stop()
     if remove_data:
-        for folder in (server.base, server.socket_folder, server.home):
-            shutil.rmtree(folder, ignore_errors=True)
+        server.discard()
+    elif server.is_live():
+        server.stop()
 
 
 def _wheel() -> Path:
