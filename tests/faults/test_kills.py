@@ -247,14 +247,14 @@ def test_kills_at_any_moment_lose_nothing_and_do_nothing_twice(
     services: Services, load: Load
 ) -> None:
     killed = chaos(services, load)
-    until(lambda: not ask(services, BUSY), 180)
+    until(lambda: not ask(services.database, BUSY), 180)
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(lambda place: repeat_all(load, place), range(CLIENTS)))
     for name in COMMANDS:
         services.end(name, signal.SIGTERM)
 
-    what_was_acknowledged_is_there(services, load)
+    what_was_acknowledged_is_there(services.database, load)
     the_bank_paid_what_is_settled(services)
     the_money_adds_up(services, load)
     with services.database.connect("payrail_auditor") as auditor:
@@ -308,19 +308,19 @@ def repeat_all(load: Load, place: int) -> None:
         client.close()
 
 
-def ask(services: Services, query: str) -> list[Any]:
-    with services.database.connect("admin") as admin:
+def ask(database: Database, query: str) -> list[Any]:
+    with database.connect("admin") as admin:
         return admin.execute(query.encode()).fetchall()
 
 
-def what_was_acknowledged_is_there(services: Services, load: Load) -> None:
+def what_was_acknowledged_is_there(database: Database, load: Load) -> None:
     """Every key has one answer, every accepted one its one payout, and there are no others."""
-    keys = ask(services, "SELECT merchant_id, idempotency_key FROM payout.idempotency_keys")
+    keys = ask(database, "SELECT merchant_id, idempotency_key FROM payout.idempotency_keys")
     assert sorted((row["merchant_id"], row["idempotency_key"]) for row in keys) == sorted(
         (old.merchant.merchant_id, old.key) for old in load.acknowledged
     )
     payouts = ask(
-        services,
+        database,
         "SELECT payout_id, merchant_id, reference, amount, bank_account_id FROM payrail.payouts",
     )
     accepted = {old.payout_id: old for old in load.acknowledged if old.status == 201}
@@ -337,7 +337,7 @@ def what_was_acknowledged_is_there(services: Services, load: Load) -> None:
 def the_bank_paid_what_is_settled(services: Services) -> None:
     """The bank's own books, a row per instruction it executed, say what ours say."""
     ours = ask(
-        services,
+        services.database,
         "SELECT rail_ref, amount, currency, utr, failure_code, status FROM payrail.payouts",
     )
     theirs = services.bank.instructions()
@@ -350,16 +350,20 @@ def the_bank_paid_what_is_settled(services: Services) -> None:
             row["utr"],
             executions,
         )
-    said = ask(services, "SELECT DISTINCT effect FROM rail.evidence WHERE effect <> 'noted'")
+    said = ask(
+        services.database, "SELECT DISTINCT effect FROM rail.evidence WHERE effect <> 'noted'"
+    )
     assert said == [{"effect": "applied"}]
     log.info("%s payouts: %s", len(ours), dict(Counter(row["status"] for row in ours)))
 
 
 def the_money_adds_up(services: Services, load: Load) -> None:
     """Nothing is held, nothing is due, and what is gone is what was settled."""
-    assert ask(services, "SELECT FROM payout.payouts WHERE next_action_at IS NOT NULL") == []
+    assert (
+        ask(services.database, "SELECT FROM payout.payouts WHERE next_action_at IS NOT NULL") == []
+    )
     balances = ask(
-        services,
+        services.database,
         "SELECT merchant_id, held, available + (SELECT coalesce(sum(p.amount), 0)"
         " FROM payrail.payouts p WHERE p.merchant_id = b.merchant_id AND p.status = 'settled')"
         " AS opening FROM payrail.balances b",

@@ -13,6 +13,8 @@ from pyapp.errors import CATALOG
 
 Headers = Iterable[tuple[str, str]]
 
+_ENDS = {"content-length", "transfer-encoding"}  # one of them tells where an answer ends
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -75,6 +77,8 @@ class Client:
                 {name.lower(): value for name, value in response.getheaders()},
                 response.read(),
             )
+            if answer.status not in {204, 304} and not _ENDS & answer.headers.keys():
+                raise http.client.IncompleteRead(answer.body)  # cut off in its headers
         except (OSError, http.client.HTTPException):
             self.close()
             raise
