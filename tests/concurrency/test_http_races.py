@@ -134,13 +134,13 @@ def money(database: Database, merchant_id: UUID) -> tuple[int, int, int]:
 
 
 def test_one_key_is_one_payout(database: Database, racers: Racers) -> None:
-    merchant = new_merchant(database, OPENING * ROUNDS)
     for number in range(ROUNDS):
+        merchant = new_merchant(database, OPENING)  # a key may only do so much in a second
         answers = racers.race([create(merchant, f"k{number}", 6000)] * SIZE)
         assert {answer.status for answer in answers} == {201}
         assert len({answer.body for answer in answers}) == 1
         assert sum(not answer.replayed for answer in answers) == 1
-    assert money(database, merchant.merchant_id) == (4000 * ROUNDS, 6000 * ROUNDS, ROUNDS)
+        assert money(database, merchant.merchant_id) == (4000, 6000, 1)
 
 
 def test_the_balance_is_spent_exactly_once(database: Database, racers: Racers) -> None:
