@@ -210,9 +210,9 @@ class Load:
             except (OSError, http.client.HTTPException):  # nobody is there
                 return None
             self.statuses[answer.status] += 1
-            if answer.status in {409, 503}:
+            if answer.status in {409, 429, 503}:
                 assert answer.headers["retry-after"]
-                assert answer.code in {"idempotency_key_in_flight", "unavailable"}
+                assert answer.code in {"idempotency_key_in_flight", "rate_limited", "unavailable"}
                 return None
             assert answer.status in {201, 422}, answer
             if answer.status == 422:
