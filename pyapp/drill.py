@@ -96,9 +96,11 @@ def _restore(
         facts = server.facts()
         first, last = _bounds(backup, archive, int(facts["Bytes per WAL segment"]))
         target = choose(first, last)
+        where = shlex.quote(str(archive.resolve())).replace("%", "%%")
         options = {
             **{setting: facts[fact] for fact, setting in _ROOM.items()},
-            "restore_command": f"cp {shlex.quote(str(archive.resolve()))}/%f %p",
+            "restore_command": f"cp {where}/%f %p",
+            "recovery_target_timeline": "current",  # the backup's, of which the bounds are
             "recovery_target_action": "promote",
             "recovery_target_lsn": text(target),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -72,10 +73,11 @@ class Kept:
 @pytest.fixture(scope="module")
 def kept() -> Iterator[Kept]:
     with servers.folder() as folder:
-        archive = folder / "archive"
+        archive = folder / "100% of what's archived"
         archive.mkdir()
         archive.chmod(0o777)
-        command = f"archive_command=cp %p {archive}/%f"
+        where = shlex.quote(str(archive)).replace("%", "%%")
+        command = f"archive_command=cp %p {where}/%f"
         options = ("fsync=off", "archive_mode=on", command)
         with servers.own(folder / "home", *options) as server:
             server.start()
