@@ -77,7 +77,8 @@ class Client:
                 {name.lower(): value for name, value in response.getheaders()},
                 response.read(),
             )
-            if answer.status not in {204, 304} and not _ENDS & answer.headers.keys():
+            ends = method == "HEAD" or answer.status in {204, 304}
+            if not (ends or _ENDS & answer.headers.keys()):
                 raise http.client.IncompleteRead(answer.body)  # cut off in its headers
         except (OSError, http.client.HTTPException):
             self.close()
