@@ -30,9 +30,11 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- before the first ANALYZE, and with a plan kept from before it, every payout would be read to find the few that are due
+-- a plan for all calls, as planning costs more than a claim; from before the first ANALYZE it would read every payout to find the few
+-- that are due, by other scans
 SET enable_seqscan = off
-SET plan_cache_mode = force_custom_plan
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_now timestamptz;
@@ -58,7 +60,7 @@ BEGIN
         SET next_action_at = w.trial_at
         FROM (
             SELECT
-                d.payout_id,
+                d.ctid AS place,
                 r.trial_at
             FROM payout.payouts d
             INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
@@ -69,7 +71,7 @@ BEGIN
                 AND r.rail = ANY (v_shut)
                 AND rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references)
         ) w
-        WHERE p.merchant_id = p_merchant_id AND p.payout_id = w.payout_id;
+        WHERE p.merchant_id = p_merchant_id AND p.ctid = w.place;
     END IF;
 
     SELECT
@@ -107,6 +109,7 @@ BEGIN
     WITH due AS (
         SELECT
             d.payout_id,
+            d.place,
             d.status AS from_status,
             d.attempts + 1 AS attempt,
             b.rail,
@@ -119,15 +122,35 @@ BEGIN
                 WHEN rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references) THEN 'submit'
                 ELSE 'enquire'
             END AS action
-        FROM payout.payouts d
-        INNER JOIN merchant.bank_accounts b ON b.merchant_id = p_merchant_id AND d.bank_account_id = b.bank_account_id
-        INNER JOIN rail.rails r ON b.rail = r.rail
+        -- in this order, however little the planner thinks that there is: by the index of what is due, then each one's account by its
+        -- key, and then the payout where it was found (ctid; nobody moves it, the merchant is locked)
+        FROM (
+            SELECT
+                q.*,
+                q.ctid AS place
+            FROM payout.payouts q
+            WHERE
+                q.merchant_id = p_merchant_id
+                AND q.next_action_at <= v_now
+                -- payrail.advance_payouts has those
+                AND q.status NOT IN ('awaiting_approval', 'scheduled', 'queued')
+            ORDER BY q.next_action_at
+            OFFSET 0
+        ) d
+        CROSS JOIN LATERAL (
+            SELECT a.*
+            FROM merchant.bank_accounts a
+            WHERE a.merchant_id = p_merchant_id AND a.bank_account_id = d.bank_account_id
+            LIMIT 1
+        ) b
+        CROSS JOIN LATERAL (
+            SELECT l.deduplicates_references
+            FROM rail.rails l
+            WHERE l.rail = b.rail
+            LIMIT 1
+        ) r
         WHERE
-            d.merchant_id = p_merchant_id
-            AND d.next_action_at <= v_now
-            -- payrail.advance_payouts has those
-            AND d.status NOT IN ('awaiting_approval', 'scheduled', 'queued')
-            AND (p_rails IS NULL OR b.rail = ANY (p_rails))
+            (p_rails IS NULL OR b.rail = ANY (p_rails))
             AND (v_closed = '{}' OR d.status <> 'pending' OR d.mode IS NULL OR concat_ws('/', b.rail, d.mode, d.currency) <> ALL (v_closed))
         ORDER BY d.next_action_at
         LIMIT p_limit
@@ -142,7 +165,7 @@ BEGIN
             next_action_at = v_now + p_lease,
             actor = CASE due.from_status WHEN 'pending' THEN payrail.actor(p_actor) ELSE p.actor END
         FROM due
-        WHERE p.merchant_id = p_merchant_id AND p.payout_id = due.payout_id
+        WHERE p.merchant_id = p_merchant_id AND p.ctid = due.place
         RETURNING
             p.payout_id, p.rail_ref, p.amount, p.currency, p.mode, p.narration, p.send_before,
             due.action, due.attempt, due.rail, due.account_number, due.ifsc, due.vpa, due.iban, due.holder_name

@@ -27,6 +27,8 @@ DECLARE
     v_actor text := payrail.actor(p_actor);
     v_now timestamptz;
     v_came_back boolean := FALSE;
+    v_evidence rail.evidence[] := '{}';
+    v_one rail.evidence;
 BEGIN
     IF p_answers IS NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'answers');
@@ -83,10 +85,15 @@ BEGIN
             CONTINUE;
         END IF;
 
+        v_one := ROW(
+            p_merchant_id, uuidv7(), payout_id, clock_timestamp(), v_said.outcome, effect, coalesce(v_code, v_said.outcome), v_actor,
+            v_said.answer, v_said.attempt, v_said.reason, NULL, NULL
+        );
         IF effect IN ('noted', 'refused') THEN
-            PERFORM rail.record_evidence(
-                p_merchant_id, payout_id, v_said.attempt, v_said.outcome, 'noted', NULL, v_said.reason, v_actor, v_said.answer
-            );
+            v_one.effect := 'noted';
+            v_one.code := NULL;
+            -- at once: what becomes of the payout depends on all that was said of its attempts
+            PERFORM rail.record_evidence(ARRAY[v_one]);
             status := rail.postpone_payout(p_merchant_id, v_payout, v_said.outcome, v_said.reason, v_said.attempt, v_actor, v_now);
             RETURN NEXT;
             CONTINUE;
@@ -104,9 +111,10 @@ BEGIN
                 actor = v_actor,
                 reason = NULL
             WHERE p.merchant_id = p_merchant_id AND p.payout_id = v_said.payout_id;
-            PERFORM rail.record_evidence(
-                p_merchant_id, payout_id, v_said.attempt, 'paid', effect, v_said.utr, NULL, v_actor, v_said.answer
-            );
+            v_one.outcome := 'paid';
+            v_one.code := v_said.utr;
+            v_one.reason := NULL;
+            v_evidence := array_append(v_evidence, v_one);
         END IF;
         IF effect = 'applied' AND v_said.outcome = 'returned' THEN
             status := 'returned';
@@ -140,10 +148,11 @@ BEGIN
         END IF;
 
         IF effect = 'contradicted' OR (effect = 'applied' AND v_said.outcome <> 'paid') THEN
-            PERFORM rail.record_evidence(
-                p_merchant_id, payout_id, v_said.attempt, v_said.outcome, effect,
-                coalesce(v_code, v_said.outcome), v_said.reason, v_actor, v_said.answer
-            );
+            v_one.evidence_id := uuidv7();
+            v_one.outcome := v_said.outcome;
+            v_one.code := coalesce(v_code, v_said.outcome);
+            v_one.reason := v_said.reason;
+            v_evidence := array_append(v_evidence, v_one);
         END IF;
         IF effect = 'contradicted' THEN
             PERFORM rail.note_contradiction(p_merchant_id, v_payout, v_said.outcome, coalesce(v_code, v_said.outcome));
@@ -155,6 +164,9 @@ BEGIN
         v_came_back := v_came_back OR (effect = 'applied' AND v_said.outcome <> 'paid');
         RETURN NEXT;
     END LOOP;
+    IF cardinality(v_evidence) > 0 THEN
+        PERFORM rail.record_evidence(v_evidence);
+    END IF;
 
     IF v_came_back THEN
         IF payout.promote_queued(p_merchant_id, v_actor, v_now) THEN
