@@ -132,6 +132,13 @@ MUTANTS: Final = (
         "web/test_dashboard.py::test_a_form_from_another_site_changes_nothing",
     ),
     Mutant(
+        "what is no HTTP is answered before what came first",
+        "web/server.py",
+        "            http=Protocol,\n",
+        '            http="httptools",\n',
+        "web/test_edge.py::test_what_is_no_http_is_answered_after_what_came_before_it",
+    ),
+    Mutant(
         "a name may be twice in an object",
         "web/decode.py",
         '    if len(found) < len(pairs):\n        msg = "A key appears',

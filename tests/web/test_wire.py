@@ -295,11 +295,11 @@ class Fuzzer:
             for place, request in enumerate(requests):
                 if request.is_last:
                     del requests[place + 1 :]
-            self.ask(requests)
-            left -= len(requests)
-            if self.dice.random() < 0.1:
-                self.break_off()
-                left -= 1
+            breaks = self.dice.random() < 0.1 and not requests[-1].is_last
+            self.ask(requests, self.dice.choice(BROKEN) if breaks else b"")
+            left -= len(requests) + breaks
+            if breaks:
+                self.counts["broken"] += 1
             elif self.dice.random() < 0.3:
                 self.muddle()
                 left -= 1
@@ -307,10 +307,10 @@ class Fuzzer:
 
     # ------------------------------------------------------------------------ three kinds of it
 
-    def ask(self, requests: list[Request]) -> None:
-        """Send requests that are HTTP, all at once: each is answered, in turn."""
+    def ask(self, requests: list[Request], broken: bytes) -> None:
+        """Send requests that are HTTP, and what is none, all at once: each is answered, in turn."""
         while requests:
-            self.wire.send(b"".join(request.raw for request in requests))
+            self.wire.send(b"".join(request.raw for request in requests) + broken)
             for place, request in enumerate(requests, 1):
                 reply = self.wire.reply(to_head=request.method == b"HEAD")
                 assert reply, f"{self.name}: hung up on {request.raw[:2000]!r}"
@@ -322,17 +322,16 @@ class Fuzzer:
                     break
             else:
                 requests = []
+                if broken:
+                    self.expect_400(broken)
 
-    def break_off(self) -> None:
-        """Send what is no HTTP: it is answered so, and the connection ends."""
-        raw = self.dice.choice(BROKEN)
-        self.wire.send(raw)
+    def expect_400(self, broken: bytes) -> None:
+        """What is no HTTP is answered so, and the connection ends."""
         reply = self.wire.reply()
-        assert reply, f"{self.name}: hung up on {raw!r}"
-        assert reply.status == 400, (raw, reply)
-        assert self.wire.rest() == b"", raw
+        assert reply, f"{self.name}: hung up on {broken!r}"
+        assert reply.status == 400, (broken, reply)
+        assert self.wire.rest() == b"", broken
         self.wire.close()
-        self.counts["broken"] += 1
 
     def muddle(self) -> None:
         """Send a request that has been altered on its way: whatever it is now, it is no 5xx."""
