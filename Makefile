@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test migrate psql audit lint bench screenshots clean
+.PHONY: help demo test migrate psql audit lint bench torture screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lint: $(STAMP) ## check style and types
 
 bench: $(STAMP) ## measure, against pgbench on the same server
 	@$(BIN)/python -m bench $(ARGS)
+
+torture: $(STAMP) ## run the long runs, and say what they found (ARGS=--quick takes minutes)
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 screenshots: $(STAMP) ## take the pictures in docs/screenshots, from a demo of its own
 	@$(BIN)/python docs/screenshots.py

@@ -36,18 +36,23 @@ def circumstances(bench: Bench) -> dict[str, Any]:
         version = connection.info.parameter_status("server_version")
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
-        "machine": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "kernel": f"{platform.system()} {platform.release()}",
-            "python": platform.python_version(),
-            "load_before": round(os.getloadavg()[0], 2),
-        },
+        "commit": commit(),
+        "machine": machine(),
         "postgresql": version,
         "settings": {name: value[0] for name, value in values.items() if value},
         "seconds": bench.seconds,
         "rounds": bench.rounds,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Say what this runs on."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
     }
 
 
@@ -102,7 +107,7 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Return the commit, marked if what is measured differs from it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude=*"],

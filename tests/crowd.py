@@ -29,6 +29,7 @@ class Crowd:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.races = 0
         self._open = ExitStack()
         self._threads = self._open.enter_context(ThreadPoolExecutor(MOST))
         self._connections: dict[str, list[Connection]] = {}
@@ -56,6 +57,7 @@ class Crowd:
 
         An error with a SQLSTATE of ours is an answer like others; every other error is raised.
         """
+        self.races += 1
         barrier = threading.Barrier(len(calls))
         used: dict[str, int] = {}
         running = []

@@ -13,6 +13,7 @@ from pyapp.settings import Settings
 from pyapp.web import dashboard
 from pyapp.web.app import create_app
 from pyapp.web.live import Hub
+from pyapp.web.wire import Protocol
 
 
 def run(settings: Settings, fd: int | None = None) -> None:
@@ -48,7 +49,7 @@ def server(settings: Settings) -> uvicorn.Server:
         uvicorn.Config(
             create_app(settings, hub),
             loop="uvloop",
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,7 +11,8 @@ from tests.crowd import Crowd
 
 
 @pytest.fixture
-def crowd(database: Database) -> Iterator[Crowd]:
+def crowd(database: Database, record_property: Callable[[str, object], None]) -> Iterator[Crowd]:
     with Crowd(database) as crowd:
         yield crowd
+        record_property("races", crowd.races)
         assert crowd.violations() == {}

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 def test_after_a_minute_of_everything_the_banks_report_has_no_difference(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with (
         servers.port() as port,
@@ -71,6 +72,8 @@ def test_after_a_minute_of_everything_the_banks_report_has_no_difference(
                 api.kill()
         statuses = Counter(row["status"] for row in desk.table("payouts"))
         log.info("killed the worker %s times; %s", kills, dict(statuses))
+        record_property("kills", kills)
+        record_property("payouts", statuses.total())
         assert kills >= 2
         assert {*statuses} == {"settled", "failed"}
         assert all(order["executions"] <= 1 for order in bank.instructions().values())

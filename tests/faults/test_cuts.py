@@ -201,7 +201,9 @@ def wires(tmp_path: Path) -> Iterator[Wires]:
         assert "crash" not in (tmp_path / "api.log").read_text()
 
 
-def test_whatever_frame_a_connection_is_cut_at_one_key_is_one_payout(wires: Wires) -> None:
+def test_whatever_frame_a_connection_is_cut_at_one_key_is_one_payout(
+    wires: Wires, record_property: Callable[[str, object], None]
+) -> None:
     merchants = [new_merchant(wires.database, paise) for paise in (RICH, RICH, POOR)]
     with wires.database.connect("payrail_operator") as operator:
         for merchant in merchants:
@@ -234,4 +236,6 @@ def test_whatever_frame_a_connection_is_cut_at_one_key_is_one_payout(wires: Wire
         assert {how.split()[0] for how in proxy.cuts} == {"before", "in", "after"}
         assert {how.split()[1] for how in proxy.cuts} == {"request", "answer"}
         log.info("%s: %s", proxy.name, dict(proxy.cuts))
+    record_property("cuts", wires.cuts)
+    record_property("requests", len(load.acknowledged))
     log.info("%s requests, %s", len(load.acknowledged), dict(load.statuses))

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -182,7 +182,10 @@ def client(cluster: Cluster, merchant: Merchant) -> Iterator[Client]:
 
 
 def test_a_failover_under_load_loses_nothing_that_was_acknowledged(
-    cluster: Cluster, merchant: Merchant, client: Client
+    cluster: Cluster,
+    merchant: Merchant,
+    client: Client,
+    record_property: Callable[[str, object], None],
 ) -> None:
     assert client
     cluster.follow(synchronously=True)
@@ -200,6 +203,7 @@ def test_a_failover_under_load_loses_nothing_that_was_acknowledged(
     acknowledged = [(old.merchant.merchant_id, old.key) for old in load.acknowledged]
     assert len(acknowledged) == len(set(acknowledged))
     assert cluster.keys() == set(acknowledged)
+    record_property("requests", len(acknowledged))
     for place in range(CLIENTS):
         repeat_all(load, place)  # answered as before, byte for byte
     with cluster.database.connect("payrail_auditor") as auditor:

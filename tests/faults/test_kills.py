@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -244,7 +244,7 @@ def load(services: Services) -> Load:
 
 
 def test_kills_at_any_moment_lose_nothing_and_do_nothing_twice(
-    services: Services, load: Load
+    services: Services, load: Load, record_property: Callable[[str, object], None]
 ) -> None:
     killed = chaos(services, load)
     until(lambda: not ask(services.database, BUSY), 180)
@@ -260,6 +260,8 @@ def test_kills_at_any_moment_lose_nothing_and_do_nothing_twice(
     with services.database.connect("payrail_auditor") as auditor:
         assert violations(auditor) == {}
     assert "crash" not in (services.folder / "api.log").read_text()
+    record_property("kills", killed.total())
+    record_property("requests", len(load.acknowledged))
     log.info("killed %s, answered %s", dict(killed), dict(load.statuses))
 
 

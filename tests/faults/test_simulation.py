@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -30,12 +31,15 @@ def clocked(database: Database) -> Database:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_whatever_fails_the_bank_and_the_ledger_agree(
-    clocked: Database, monkeypatch: pytest.MonkeyPatch, start: int
+    clocked: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    start: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     logging.disable(logging.CRITICAL)
-    crashes = 0
+    crashes, seeds = 0, range(start, start + (1 if FIRST else min(CROWD, SEEDS)))
     try:
-        for seed in range(start, start + (1 if FIRST else min(CROWD, SEEDS))):
+        for seed in seeds:
             with Desk(clocked) as desk, monkeypatch.context() as patch:
                 try:
                     crashes += world.run(seed, desk, patch).crashes
@@ -47,4 +51,5 @@ def test_whatever_fails_the_bank_and_the_ledger_agree(
                 assert broken == {}, f"SEED={seed}"
     finally:
         logging.disable(logging.NOTSET)
+    record_property("seeds", len(seeds))
     assert FIRST or crashes > 0

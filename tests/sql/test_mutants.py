@@ -997,7 +997,9 @@ MUTANTS: Final = [
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_mutant_is_noticed(database: Database, mutant: Mutant) -> None:
+def test_a_mutant_is_noticed(
+    database: Database, mutant: Mutant, record_property: Callable[[str, object], None]
+) -> None:
     with database.connect("payrail_owner") as owner, owner.transaction():
         owner.execute(mutant.sql().encode())
         changed = owner.execute("SELECT * FROM audit.changed_definitions").fetchall()
@@ -1005,6 +1007,7 @@ def test_a_mutant_is_noticed(database: Database, mutant: Mutant) -> None:
         owner.execute((SQL / "audit" / "remember_definitions.sql").read_bytes())
     assert changed
     assert any(fails(check, database) for check in mutant.checks)
+    record_property("mutants", 1)
 
 
 def fails(check: Check, database: Database) -> bool:

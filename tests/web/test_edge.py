@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -168,6 +169,28 @@ def test_garbage_on_the_wire(client: Client, raw: bytes) -> None:
     assert not answer or answer.startswith(b"HTTP/1.1 ")
     assert not answer.startswith(b"HTTP/1.1 5")
     assert client.get("//healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"POST /api/v1/payouts/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+@pytest.mark.parametrize("before", [1, 3])
+def test_what_is_no_http_is_answered_after_what_came_before_it(
+    client: Client, broken: bytes, before: int
+) -> None:
+    """Else a payout that is made would be answered by the 400 of what follows it."""
+    body = b'{"amount_paise":6000,"bank_account_id":"demo-bank-account"}'
+    requests = [head_of(client, f"key-{one}", len(body)) + body for one in range(before)]
+    with socket.create_connection((client.host, client.port), timeout=60) as wire:
+        wire.sendall(b"".join((*requests, broken)))
+        said = b"".join(iter(partial(wire.recv, 65536), b""))
+    statuses = re.findall(rb"HTTP/1\.1 (\d+) ", said)
+    assert statuses == [b"201"] * before + [b"400"]
+    assert client.balance() == (1_000_000 - 6000 * before, 6000 * before)
 
 
 def test_a_client_that_hangs_up_does_not_stop_its_payout(

@@ -48,6 +48,13 @@ def test_quoted_and_bare_keys_are_one(client: Client, other: str) -> None:
     assert client.create(BODY, "k").body == client.create(BODY, other).body
 
 
+def test_a_key_in_other_letters_is_another_key(client: Client) -> None:
+    first, second = client.create(BODY, "key-a"), client.create(BODY, "Key-A")
+    assert (first.status, second.status) == (201, 201)
+    assert first.json["id"] != second.json["id"]
+    assert client.balance() == (988_000, 12_000)
+
+
 @pytest.mark.parametrize(
     "change",
     [
