@@ -75,6 +75,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "chaos": Part("G4 G8", "tests/faults/test_chaos.py", {"SECONDS": "60"}, {"SECONDS": "6"}),
     "resources": Part("G5 G7", "tests/faults/test_resources.py", select="data or held or ahead"),
     "wire": Part("G7", "tests/web/test_wire.py", {"FUZZ": "1000000"}, {"FUZZ": "20000"}),
+    "schema": Part("G7", "tests/web/test_schemathesis.py", {"SECONDS": "300"}, {"SECONDS": "10"}),
     "failover": Part("G10", "tests/faults/test_failover.py"),
     "drill": Part("G9", "tests/faults/test_drill.py", select="random"),
     "mutants of the SQL": Part("all", "tests/sql/test_mutants.py", select="noticed", at_once=2),
