@@ -333,8 +333,8 @@ def prove(desk: Desk, payout_id: UUID, status: str) -> None:
     if status in PROOF_NEEDED:
         desk.sql(
             "payrail_owner",
-            "SELECT rail.record_evidence(ARRAY[ROW(%s, uuidv7(), %s, now(), %s, 'applied', %s, 'test',"
-            " NULL, NULL, NULL, NULL, NULL)::rail.evidence])",
+            "SELECT rail.record_evidence(ARRAY[ROW(%s, uuidv7(), %s, now(), %s, 'applied', %s,"
+            " 'test', NULL, NULL, NULL, NULL, NULL)::rail.evidence])",
             [desk.merchant_id, payout_id, *PROOF_NEEDED[status]],
         )
 
