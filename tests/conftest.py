@@ -123,7 +123,13 @@ def database(postgresql: psycopg.Connection) -> Database:
 
 @pytest.fixture(scope="module")
 def shared_database(template: Any) -> Iterator[Database]:
-    """A database that the tests of one module share: each must bring its own merchant."""
+    """A database that the tests of one module share: each must bring its own merchant.
+
+    With CITUS_DSN it is that one, which has been migrated and distributed (docs/scale-out.md).
+    """
+    if "CITUS_DSN" in os.environ:
+        yield Database(Settings(database_url=os.environ["CITUS_DSN"]))
+        return
     name = f"shared_{secrets.token_hex(4)}"
     with DatabaseJanitor(
         user=template.user,

@@ -136,6 +136,35 @@ def test_the_file_is_what_compose_expects() -> None:
     jsonschema.validate(COMPOSE, SCHEMA)
 
 
+def test_what_is_laid_over_it_for_several_nodes_is_too() -> None:
+    """As Compose merges them: maps key by key, of lists the later one."""
+    over = yaml.safe_load((ROOT / "sql" / "scale-out" / "docker-compose.yml").read_text())
+    merged = laid_over(COMPOSE, {name: part for name, part in over.items() if name[:2] != "x-"})
+    for service in merged["services"].values():
+        networks = service.pop("networks", [])
+        assert {*networks} <= {"default", *merged["networks"]}
+        for name in service.get("depends_on", ()):
+            assert name in merged["services"]
+    for name in ("api", "worker", "console"):
+        waits = merged["services"][name]["depends_on"].pop("distribute")
+        assert waits == {"condition": "service_completed_successfully"}
+    (mounted,) = merged["services"]["distribute"]["volumes"]
+    assert (ROOT / mounted.partition(":")[0]).is_file()
+    for name in ("shard-1", "shard-2"):
+        del merged["services"]["distribute"]["depends_on"][name]
+    assert merged.pop("networks") == {"nodes": {"internal": True}}
+    jsonschema.validate(merged, SCHEMA)
+
+
+def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        name: laid_over(below[name] or {}, part or {})
+        for name, part in above.items()
+        if isinstance(below.get(name), dict)
+    }
+    return {**below, **above, **both}
+
+
 def test_a_misspelt_key_would_be_found() -> None:
     broken = {**COMPOSE, "services": {"api": {**SERVICES["api"], "enviroment": {}}}}
     with pytest.raises(jsonschema.ValidationError, match="enviroment"):
