@@ -64,6 +64,11 @@ COMMANDS: Final = {
 ACCOUNTS: Final = ("0000", "0001", "0002", "0101", "0301", "0302")
 WEIGHTS: Final = (30, 30, 10, 20, 1, 1)  # a lost answer is lost to all that were in the call
 BUSY: Final = "SELECT FROM payrail.payouts WHERE status IN ('pending', 'processing') LIMIT 1"
+OPEN: Final = (
+    "SELECT count(*), status, attempts, bank_account_id, unknown_reason,"
+    " min(next_action_at - now())::text AS due_in, max(updated_at)::text AS changed"
+    " FROM payrail.payouts WHERE status IN ('pending', 'processing') GROUP BY 2, 3, 4, 5 LIMIT 20"
+)
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +252,10 @@ def test_kills_at_any_moment_lose_nothing_and_do_nothing_twice(
     services: Services, load: Load, record_property: Callable[[str, object], None]
 ) -> None:
     killed = chaos(services, load)
-    until(lambda: not ask(services.database, BUSY), 180)
+    try:
+        until(lambda: not ask(services.database, BUSY), 180)
+    except AssertionError:
+        pytest.fail(f"still open: {ask(services.database, OPEN)}")
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(lambda place: repeat_all(load, place), range(CLIENTS)))
