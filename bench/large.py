@@ -87,7 +87,7 @@ _CALLS: Final = {
 
 def large(bench: Bench) -> Part:
     """Fill a database, weigh it, and compare what takes longer in it than in a small one."""
-    return Part(once=lambda _: _figures(bench, 100_000 if bench.quick else 3_000_000))
+    return Part(once=lambda _: _figures(bench, 100_000 if bench.quick else 10_000_000))
 
 
 def _figures(bench: Bench, payouts: int) -> Figures:
