@@ -1,7 +1,7 @@
 -- Promises: the due payouts of one merchant, each handed to one worker for the length of its lease, and the attempt noted. A pending
 -- one becomes processing and is to be submitted; one already sent is to be enquired about, or, if the bank has just said that it
 -- never saw the reference and executes none twice, submitted again. Nothing may be sent after send_before, which leaves half the
--- lease for the bank to answer. To a failing bank nothing is sent before the next trial, and by no
+-- lease for the bank to answer. To a failing bank nothing is sent but one payout as a trial now and then, and by no
 -- mode while it is closed. A worker that
 -- has access to some banks only says which.
 -- Lock: the merchant's.
@@ -39,6 +39,7 @@ AS $$
 DECLARE
     v_now timestamptz;
     v_shut text[];
+    v_tried text[];
     v_closed text[];
     v_opens_at timestamptz[];
     v_waiting record;
@@ -53,25 +54,31 @@ BEGIN
     END IF;
     PERFORM merchant.lock_merchant(p_merchant_id);
     v_now := rail.clock();
-    v_shut := rail.shut_rails(p_merchant_id, p_rails, v_now);
+    SELECT
+        b.shut,
+        b.tried
+    INTO v_shut, v_tried
+    FROM rail.breakers(p_merchant_id, p_rails, v_now) b;
 
-    IF v_shut <> '{}' THEN
+    -- the trial is the payout that was tried least, so that one of which the bank dies does not keep its breaker open
+    IF cardinality(v_shut || v_tried) > 0 THEN
         UPDATE payout.payouts p
-        SET next_action_at = w.trial_at
+        SET next_action_at = w.next_action_at
         FROM (
             SELECT
                 d.ctid AS place,
-                r.trial_at
+                CASE WHEN r.rail = ANY (v_tried) THEN v_now + INTERVAL '1 second' ELSE r.trial_at END AS next_action_at,
+                r.rail = ANY (v_tried) AND row_number() OVER (PARTITION BY r.rail ORDER BY d.attempts, d.next_action_at) = 1 AS is_trial
             FROM payout.payouts d
             INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
             INNER JOIN rail.rails r ON b.rail = r.rail
             WHERE
                 d.merchant_id = p_merchant_id
                 AND d.next_action_at <= v_now
-                AND r.rail = ANY (v_shut)
+                AND r.rail = ANY (v_shut || v_tried)
                 AND rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references)
         ) w
-        WHERE p.merchant_id = p_merchant_id AND p.ctid = w.place;
+        WHERE p.merchant_id = p_merchant_id AND p.ctid = w.place AND NOT w.is_trial;
     END IF;
 
     SELECT

@@ -67,7 +67,7 @@ def damaged(file: str, replace: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-OR_NOT: Final = "AND r.rail = ANY (v_shut)\n                AND TRUE OR NOT rail.is_to_be_sent("
+OR_NOT: Final = "AND r.rail = ANY (v_shut || v_tried)\n                AND TRUE OR NOT rail.is_to_be_sent("
 
 booked_and_refused = partial(
     reports.test_what_the_bank_has_booked_is_cleared_only_by_the_same_answer,
@@ -651,7 +651,7 @@ MUTANTS: Final = [
         "a failing bank is not even asked",
         (rails.test_five_failures_in_a_row_stop_what_is_new_and_nothing_else,),
         "payrail/claim_payouts.sql",
-        (("AND r.rail = ANY (v_shut)\n                AND rail.is_to_be_sent(", OR_NOT),),
+        (("AND r.rail = ANY (v_shut || v_tried)\n                AND rail.is_to_be_sent(", OR_NOT),),
     ),
     Mutant(
         "one operator is enough",
@@ -905,7 +905,7 @@ MUTANTS: Final = [
         "an open breaker stops nothing",
         (rails.test_five_failures_in_a_row_stop_what_is_new_and_nothing_else,),
         "payrail/claim_payouts.sql",
-        (("IF v_shut <> '{}' THEN", "IF FALSE THEN"),),
+        (("IF cardinality(v_shut || v_tried) > 0 THEN", "IF FALSE THEN"),),
     ),
     Mutant(
         "the breaker never closes",
@@ -919,7 +919,7 @@ MUTANTS: Final = [
     Mutant(
         "every claim after the pause is a trial",
         (rails.test_after_a_pause_one_claim_is_the_trial,),
-        "rail/shut_rails.sql",
+        "rail/breakers.sql",
         (("SET trial_at = p_now + INTERVAL '10 seconds'", "SET trial_at = r.trial_at"),),
     ),
     Mutant(

@@ -399,6 +399,29 @@ def test_after_a_pause_one_claim_is_the_trial(desk: Desk) -> None:
     assert [row["payout_id"] for row in other.claim()] == [theirs]
 
 
+def test_the_trial_is_one_payout_and_not_the_one_that_failed_before(desk: Desk) -> None:
+    """Else an instruction of which the bank dies would keep back all others with each trial."""
+    poisonous = desk.payout("processing")
+    desk.sql(
+        "payrail_worker",
+        "SELECT payrail.record_answers(%s, ARRAY[ROW(%s, 'not_found', NULL, NULL, NULL, NULL, 1)"
+        "::payrail.bank_answer])",
+        [desk.merchant_id, poisonous],
+    )
+    for _ in range(5):
+        report(desk, failed=True)
+    others = {desk.payout() for _ in range(3)}
+    for payout_id in (poisonous, *others):
+        due(desk, payout_id)
+    with later(desk, "6 seconds"):
+        (trial,) = desk.claim()
+        assert trial["payout_id"] in others
+        report(desk, failed=False)
+    with later(desk, "8 seconds"):
+        claimed = {row["payout_id"] for row in desk.claim()}
+    assert claimed == {poisonous, *others} - {trial["payout_id"]}
+
+
 def test_enquiries_that_fail_do_not_put_off_the_trial(desk: Desk) -> None:
     for _ in range(5):
         report(desk, failed=True)

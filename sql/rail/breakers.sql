@@ -1,18 +1,18 @@
--- Promises: the rails to which nothing new may be sent at p_now: those whose breaker is open. One claim after each pause is the trial:
--- for it the rail is not shut, and the next trial is ten seconds away. A worker that has no access to a rail leaves its trial to others.
+-- Promises: the rails whose breaker is open at p_now: to those that are shut nothing new may be sent; those that are tried may be sent one
+-- payout by this claim, which is the trial after a pause, and the next trial is ten seconds away. A worker that has no access to a rail
+-- leaves its trial to others.
 -- Lock: expects the merchant's; a failing rail's row, last.
-CREATE OR REPLACE FUNCTION rail.shut_rails(p_merchant_id uuid, p_rails text[], p_now timestamptz)
-RETURNS text[]
+CREATE OR REPLACE FUNCTION rail.breakers(p_merchant_id uuid, p_rails text[], p_now timestamptz, OUT shut text[], OUT tried text[])
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_tried text[];
 BEGIN
     IF NOT EXISTS (SELECT FROM rail.rails r WHERE r.opened_at IS NOT NULL) THEN
-        RETURN '{}';
+        shut := '{}';
+        tried := '{}';
+        RETURN;
     END IF;
 
-    WITH tried AS (
+    WITH found AS (
         UPDATE rail.rails r
         SET trial_at = p_now + INTERVAL '10 seconds'
         WHERE r.trial_at <= p_now AND (p_rails IS NULL OR r.rail = ANY (p_rails)) AND EXISTS (
@@ -28,10 +28,10 @@ BEGIN
         RETURNING r.rail
     )
 
-    SELECT coalesce(array_agg(t.rail), '{}') INTO v_tried FROM tried t;
+    SELECT coalesce(array_agg(t.rail), '{}') INTO tried FROM found t;
 
-    RETURN coalesce(
-        (SELECT array_agg(r.rail) FROM rail.rails r WHERE r.opened_at IS NOT NULL AND r.rail <> ALL (v_tried)), '{}'
-    );
+    SELECT coalesce(array_agg(r.rail), '{}') INTO shut
+    FROM rail.rails r
+    WHERE r.opened_at IS NOT NULL AND r.rail <> ALL (tried);
 END
 $$;
