@@ -2,7 +2,8 @@
 
 Each part is tests of this suite with the numbers turned up; what a test has counted, it records
 itself (record_property). It prints a table, with `ARGS=--json` JSON; `--save` keeps it in docs;
-`--only` runs some parts; `--quick` takes some minutes and proves little more than `make test`.
+`--only` runs some parts, and of what is kept only those are replaced; `--quick` takes some minutes
+and proves little more than `make test`.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Outcome:
     failed: int
     skipped: int
     seconds: float
+    date: str
+    commit: str | None
 
 
 PARTS: Final[Mapping[str, Part]] = {
@@ -99,13 +102,9 @@ def main() -> int:
         "--only", type=_names, default=[*PARTS], metavar="PART,...", help=", ".join(PARTS)
     )
     arguments = parser.parse_args()
-    if arguments.save and (arguments.quick or arguments.only != [*PARTS]):
-        parser.error("--save keeps a whole run: not with --quick, nor with --only")
-    about = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": report.commit(),
-        "machine": report.machine(),
-    }
+    if arguments.save and arguments.quick:
+        parser.error("--save keeps a long run: not with --quick")
+    machine = report.machine()
     outcomes = []
     for place, name in enumerate(arguments.only, 1):
         say(f"[{place}/{len(arguments.only)}] {name} ...")
@@ -113,8 +112,8 @@ def main() -> int:
         say(f"{name}: {'FAILED' if outcome.failed else 'passed'}, {outcome.seconds:.0f} s")
         outcomes.append(outcome)
     if arguments.save:
-        save(about, outcomes)
-    text = document(about, outcomes) if arguments.json else table(outcomes)
+        save(machine, outcomes)
+    text = document(machine, outcomes) if arguments.json else table(outcomes)
     print(text)  # noqa: T201  # what was asked for
     return any(outcome.failed for outcome in outcomes)
 
@@ -144,9 +143,16 @@ def run(name: str, part: Part, *, is_quick: bool) -> Outcome:
         tests = read(kept)
     bad = tests["failed"] or int(done.returncode != 0)  # or not even begun
     counts = {name: tests[name] for name in tests if name not in {"passed", "failed", "skipped"}}
-    seconds = time.monotonic() - began
     return Outcome(
-        name, part.guarantees, counts, tests["passed"], bad, tests["skipped"], round(seconds, 1)
+        name=name,
+        guarantees=part.guarantees,
+        counts=counts,
+        passed=tests["passed"],
+        failed=bad,
+        skipped=tests["skipped"],
+        seconds=round(time.monotonic() - began, 1),
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        commit=report.commit(),
     )
 
 
@@ -175,37 +181,46 @@ def table(outcomes: Sequence[Outcome], form: str = "simple") -> str:
             one.failed,
             one.skipped,
             f"{one.seconds:,.0f}",
+            f"{one.date} {one.commit or ''}",
         )
         for one in outcomes
     ]
     return tabulate(
         rows,
-        ["guarantees", "what", "how many", "passed", "failed", "skipped", "seconds"],
+        [
+            *("guarantees", "what", "how many", "passed", "failed", "skipped", "seconds"),
+            "day and commit",
+        ],
         tablefmt=form,
         disable_numparse=True,
-        colalign=("left", "left", "left", "right", "right", "right", "right"),
+        colalign=("left", "left", "left", "right", "right", "right", "right", "left"),
     )
 
 
-def document(about: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
+def document(machine: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
     """Return all of it as JSON."""
     parts = [{**vars(one), "counts": dict(one.counts)} for one in outcomes]
-    return json.dumps({**about, "parts": parts}, indent=2) + "\n"
+    return json.dumps({"machine": machine, "parts": parts}, indent=2) + "\n"
 
 
-def save(about: Mapping[str, Any], outcomes: Sequence[Outcome], docs: Path = ROOT / "docs") -> None:
-    """Write torture.json, and the table in guarantees.md."""
-    (docs / "torture.json").write_text(document(about, outcomes))
+def save(
+    machine: Mapping[str, Any], outcomes: Sequence[Outcome], docs: Path = ROOT / "docs"
+) -> None:
+    """Write torture.json, and the table in guarantees.md; what was not run again stays."""
+    kept = docs / "torture.json"
+    parts = json.loads(kept.read_text())["parts"] if kept.exists() else []
+    known = {part["name"]: Outcome(**part) for part in parts} | {one.name: one for one in outcomes}
+    ordered = [known[name] for name in PARTS if name in known]
+    kept.write_text(document(machine, ordered))
     page = docs / "guarantees.md"
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     assert rest, f"{page} has no line {BEGIN}"
-    machine = about["machine"]
     where = (
-        f"On {about['date']}, commit {about['commit']}: {machine['cpu']}, {machine['cores']} cores,"
-        f" {machine['kernel']}; [torture.json](torture.json) has it for machines."
+        f"On {machine['cpu']}, {machine['cores']} cores, {machine['kernel']};"
+        " [torture.json](torture.json) has it for machines."
     )
-    text = "\n\n".join((BEGIN, where, table(outcomes, "github"), END))
+    text = "\n\n".join((BEGIN, where, table(ordered, "github"), END))
     page.write_text(f"{before}{text}{after}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +22,11 @@ KEPT: Final = """<?xml version="1.0"?>
 <testcase name="e"><error/></testcase>
 </testsuite></testsuites>
 """
-ABOUT: Final = {
-    "date": "2026-01-31 12:00 UTC",
-    "commit": "abc1234",
-    "machine": {"cpu": "a CPU", "cores": 2, "kernel": "Linux 6"},
-}
-OUTCOMES: Final = [
-    Outcome("kills", "G5", {"kills": 1200, "requests": 7}, 1, 0, 0, 1234.5),
-    Outcome("drill", "G9", {}, 6, 1, 2, 4.0),
-]
+MACHINE: Final = {"cpu": "a CPU", "cores": 2, "kernel": "Linux 6"}
+KILLS: Final = Outcome(
+    "kills", "G5", {"kills": 1200, "requests": 7}, 1, 0, 0, 1234.5, "2026-01-31", "abc1234"
+)
+DRILL: Final = Outcome("drill", "G9", {}, 6, 1, 2, 4.0, "2026-01-31", "abc1234")
 
 
 def test_what_tests_have_counted_is_added_up_but_for_those_that_failed(tmp_path: Path) -> None:
@@ -53,17 +50,19 @@ def test_the_tests_of_each_part_are_there_and_the_guarantees_are_promised() -> N
             assert name == "all" or f"| {name} | **" in promised
 
 
-def test_a_run_is_kept_between_the_two_lines_of_its_page(tmp_path: Path) -> None:
+def test_a_run_is_kept_in_its_page_and_one_of_some_parts_replaces_only_those(
+    tmp_path: Path,
+) -> None:
     page = tmp_path / "guarantees.md"
     page.write_text((ROOT / "docs" / "guarantees.md").read_text())
-    for _ in range(2):
-        torture.save(ABOUT, OUTCOMES, tmp_path)
+    torture.save(MACHINE, [KILLS, DRILL], tmp_path)
+    torture.save(MACHINE, [replace(DRILL, failed=0, commit="def5678")], tmp_path)
     before, _, rest = page.read_text().partition(torture.BEGIN)
     kept, _, after = rest.partition(torture.END)
     assert "## The long runs" in before
     assert "## What is not promised" in after
     assert "1,200 kills, 7 requests" in kept
-    assert kept.count("abc1234") == 1
+    assert (kept.count("abc1234"), kept.count("def5678")) == (1, 1)
     saved = json.loads((tmp_path / "torture.json").read_text())
+    assert [part["name"] for part in saved["parts"]] == ["kills", "drill"]
     assert saved["parts"][0]["counts"] == {"kills": 1200, "requests": 7}
-    assert "1,200 kills" in torture.table(OUTCOMES)

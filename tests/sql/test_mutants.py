@@ -67,7 +67,9 @@ def damaged(file: str, replace: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-OR_NOT: Final = "AND r.rail = ANY (v_shut || v_tried)\n                AND TRUE OR NOT rail.is_to_be_sent("
+OR_NOT: Final = (
+    "AND r.rail = ANY (v_shut || v_tried)\n                AND TRUE OR NOT rail.is_to_be_sent("
+)
 
 booked_and_refused = partial(
     reports.test_what_the_bank_has_booked_is_cleared_only_by_the_same_answer,
@@ -651,7 +653,12 @@ MUTANTS: Final = [
         "a failing bank is not even asked",
         (rails.test_five_failures_in_a_row_stop_what_is_new_and_nothing_else,),
         "payrail/claim_payouts.sql",
-        (("AND r.rail = ANY (v_shut || v_tried)\n                AND rail.is_to_be_sent(", OR_NOT),),
+        (
+            (
+                "AND r.rail = ANY (v_shut || v_tried)\n                AND rail.is_to_be_sent(",
+                OR_NOT,
+            ),
+        ),
     ),
     Mutant(
         "one operator is enough",
