@@ -60,7 +60,7 @@ BEGIN
     INTO v_shut, v_tried
     FROM rail.breakers(p_merchant_id, p_rails, v_now) b;
 
-    -- the trial is the payout that was tried least, so that one of which the bank dies does not keep its breaker open
+    -- the trial is the oldest of the payouts that were tried least, so that those of which the bank dies do not keep its breaker open
     IF cardinality(v_shut || v_tried) > 0 THEN
         UPDATE payout.payouts p
         SET next_action_at = w.next_action_at
@@ -68,7 +68,7 @@ BEGIN
             SELECT
                 d.ctid AS place,
                 CASE WHEN r.rail = ANY (v_tried) THEN v_now + INTERVAL '1 second' ELSE r.trial_at END AS next_action_at,
-                r.rail = ANY (v_tried) AND row_number() OVER (PARTITION BY r.rail ORDER BY d.attempts, d.next_action_at) = 1 AS is_trial
+                r.rail = ANY (v_tried) AND row_number() OVER (PARTITION BY r.rail ORDER BY d.attempts, d.payout_id) = 1 AS is_trial
             FROM payout.payouts d
             INNER JOIN merchant.bank_accounts b ON d.merchant_id = b.merchant_id AND d.bank_account_id = b.bank_account_id
             INNER JOIN rail.rails r ON b.rail = r.rail
