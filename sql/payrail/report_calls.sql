@@ -54,8 +54,11 @@ BEGIN
             error = left(p_error, 500),
             opened_at = CASE WHEN r.failures + p_failed >= 5 THEN coalesce(r.opened_at, v_now) END,
             trial_at = CASE
+                -- by how long it has been open: of many calls that were under way when it opened, each fails
                 WHEN r.failures + p_failed >= 5
-                    THEN v_now + least(5 * power(2, least(r.failures + p_failed, 30) - 5), 60) * INTERVAL '1 second'
+                    THEN v_now + least(
+                        5 * power(2, floor(log(2, extract(EPOCH FROM greatest(v_now - coalesce(r.opened_at, v_now), '0')) / 5 + 1))), 60
+                    ) * INTERVAL '1 second'
             END
         WHERE r.rail = p_rail;
     ELSIF v_rail.succeeded_at IS NULL OR v_rail.failures > 0 OR v_rail.succeeded_at < v_now - INTERVAL '10 seconds' THEN

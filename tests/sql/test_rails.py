@@ -399,6 +399,18 @@ def test_after_a_pause_one_claim_is_the_trial(desk: Desk) -> None:
     assert [row["payout_id"] for row in other.claim()] == [theirs]
 
 
+def test_of_many_calls_that_fail_at_once_none_makes_the_pause_longer(desk: Desk) -> None:
+    for _ in range(20):
+        report(desk, failed=True)
+    assert rail(desk)["trial_at"] - rail(desk)["failed_at"] == timedelta(seconds=5)
+    pauses = []
+    for seconds in (5, 15, 35, 75, 600):
+        with later(desk, f"{seconds + 1} seconds"):
+            report(desk, failed=True)
+            pauses.append((rail(desk)["trial_at"] - rail(desk)["failed_at"]).total_seconds())
+    assert pauses == [10, 20, 40, 60, 60]
+
+
 def test_the_trial_is_one_payout_and_not_the_one_that_failed_before(desk: Desk) -> None:
     """Else an instruction of which the bank dies would keep back all others with each trial."""
     poisonous = desk.payout("processing")
