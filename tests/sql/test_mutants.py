@@ -397,8 +397,8 @@ MUTANTS: Final = [
         "payrail/claim_payouts.sql",
         (
             (
-                "AND d.next_action_at <= v_now\n            --",
-                "AND d.next_action_at IS NOT NULL\n            --",
+                "AND q.next_action_at <= v_now\n                --",
+                "AND q.next_action_at IS NOT NULL\n                --",
             ),
         ),
     ),
@@ -592,8 +592,8 @@ MUTANTS: Final = [
         "payrail/claim_payouts.sql",
         (
             (
-                "AND d.next_action_at <= v_now\n            --",
-                "AND d.next_action_at <= v_now AND d.unknown_reason IS NULL\n            --",
+                "AND q.next_action_at <= v_now\n                --",
+                "AND q.next_action_at <= v_now AND q.unknown_reason IS NULL\n                --",
             ),
         ),
     ),
@@ -883,15 +883,8 @@ MUTANTS: Final = [
         "payrail/record_answers.sql",
         (
             (
-                "        IF effect IN ('noted', 'refused') THEN\n            PERFORM",
-                "        IF effect IN ('noted', 'refused') THEN\n            IF FALSE THEN PERFORM",
-            ),
-            (
-                "v_said.reason, v_actor, v_said.answer\n            );\n            status := rail",
-                (
-                    "v_said.reason, v_actor, v_said.answer\n            ); END IF;"
-                    "\n            status := rail"
-                ),
+                "            PERFORM rail.record_evidence(ARRAY[v_one]);\n",
+                "            IF FALSE THEN PERFORM rail.record_evidence(ARRAY[v_one]); END IF;\n",
             ),
         ),
     ),
