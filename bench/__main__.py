@@ -42,7 +42,11 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="keep it in docs/performance.*")
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it runs")
     parser.add_argument(
-        "--only", type=_names, default=WHOLE, metavar="PART,...", help=", ".join(PARTS)
+        "--only",
+        type=report.chosen(PARTS),
+        default=WHOLE,
+        metavar="PART,...",
+        help=", ".join(PARTS),
     )
     arguments = parser.parse_args()
     if arguments.save and (arguments.quick or arguments.only != WHOLE):
@@ -72,14 +76,6 @@ def measure(bench: Bench, names: Sequence[str]) -> Figures:
     for part in parts:
         figures += part.once(figures)
     return figures
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := set(names) - set(PARTS):
-        message = f"no such part: {', '.join(unknown)}"
-        raise argparse.ArgumentTypeError(message)
-    return [name for name in PARTS if name in names]
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,12 +67,28 @@ def save(about: dict[str, Any], figures: Figures, docs: Path = ROOT / "docs") ->
     """Write performance.json and performance.svg, and the table in performance.md."""
     (docs / "performance.json").write_text(document(about, figures))
     (docs / "performance.svg").write_text(chart(figures))
-    page = docs / "performance.md"
-    before, _, rest = page.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    assert rest, f"{page} has no line {_BEGIN}"
-    text = "\n\n".join((_BEGIN, _where(about), _PICTURE, table(figures, "github"), _END))
-    page.write_text(f"{before}{text}{after}")
+    put(docs / "performance.md", _BEGIN, _where(about), _PICTURE, table(figures, "github"), _END)
+
+
+def put(page: Path, begin: str, *parts: str) -> None:
+    """Write what is between two lines of a page: `begin`, and the last of `parts`."""
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(parts[-1])
+    assert rest, f"{page} has no line {begin}"
+    page.write_text(before + "\n\n".join((begin, *parts)) + after)
+
+
+def chosen(parts: Collection[str]) -> Callable[[str], list[str]]:
+    """Return what reads a list of some parts from the command line, in their order."""
+
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := set(names) - set(parts):
+            message = f"no such part: {', '.join(unknown)}"
+            raise argparse.ArgumentTypeError(message)
+        return [name for name in parts if name in names]
+
+    return read
 
 
 _PICTURE = "![What was measured, as bars beside what is owed and the goal](performance.svg)"

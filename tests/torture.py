@@ -99,7 +99,11 @@ def main() -> int:
     parser.add_argument("--save", action="store_true", help="keep it in docs")
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it runs")
     parser.add_argument(
-        "--only", type=_names, default=[*PARTS], metavar="PART,...", help=", ".join(PARTS)
+        "--only",
+        type=report.chosen(PARTS),
+        default=[*PARTS],
+        metavar="PART,...",
+        help=", ".join(PARTS),
     )
     arguments = parser.parse_args()
     if arguments.save and arguments.quick:
@@ -212,24 +216,11 @@ def save(
     known = {part["name"]: Outcome(**part) for part in parts} | {one.name: one for one in outcomes}
     ordered = [known[name] for name in PARTS if name in known]
     kept.write_text(document(machine, ordered))
-    page = docs / "guarantees.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    assert rest, f"{page} has no line {BEGIN}"
     where = (
         f"On {machine['cpu']}, {machine['cores']} cores, {machine['kernel']};"
         " [torture.json](torture.json) has it for machines."
     )
-    text = "\n\n".join((BEGIN, where, table(ordered, "github"), END))
-    page.write_text(f"{before}{text}{after}")
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := set(names) - set(PARTS):
-        message = f"no such part: {', '.join(unknown)}"
-        raise argparse.ArgumentTypeError(message)
-    return [name for name in PARTS if name in names]
+    report.put(docs / "guarantees.md", BEGIN, where, table(ordered, "github"), END)
 
 
 if __name__ == "__main__":

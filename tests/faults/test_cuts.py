@@ -27,17 +27,15 @@ import pytest
 from pyapp.migrate import migrate
 from pyapp.settings import ROOT, Settings
 from tests import servers
-from tests.conftest import Database, new_merchant
+from tests.conftest import Database
 from tests.desk import violations
 from tests.faults.test_kills import (
-    ACCOUNTS,
     CLIENTS,
-    POOR,
-    RICH,
     SEED,
-    Load,
     progress,
     repeat_all,
+    rich_and_poor,
+    under,
     what_was_acknowledged_is_there,
 )
 
@@ -204,17 +202,8 @@ def wires(tmp_path: Path) -> Iterator[Wires]:
 def test_whatever_frame_a_connection_is_cut_at_one_key_is_one_payout(
     wires: Wires, record_property: Callable[[str, object], None]
 ) -> None:
-    merchants = [new_merchant(wires.database, paise) for paise in (RICH, RICH, POOR)]
-    with wires.database.connect("payrail_operator") as operator:
-        for merchant in merchants:
-            for ending in ACCOUNTS:
-                operator.execute(
-                    "SELECT payrail.add_bank_account(%s, %s, 'Asha Rao', %s, 'HDFC0000001')",
-                    [merchant.merchant_id, f"account-{ending}", f"50100000{ending}"],
-                )
-    load = Load(wires.port, merchants)
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients = [pool.submit(load.client, number) for number in range(CLIENTS)]
+    load = rich_and_poor(wires.database, wires.port)
+    with under(load) as clients:
         try:
             progress(load, clients, 1)
             wires.cut(on=True)
@@ -224,9 +213,6 @@ def test_whatever_frame_a_connection_is_cut_at_one_key_is_one_payout(
             progress(load, clients, 10)
         finally:
             wires.cut(on=False)
-            load.over.set()
-        for client in clients:
-            client.result()
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(lambda place: repeat_all(load, place), range(CLIENTS)))
     what_was_acknowledged_is_there(wires.database, load)

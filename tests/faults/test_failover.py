@@ -32,7 +32,15 @@ from pyapp.settings import ROOT, Settings
 from tests import servers
 from tests.conftest import Database, Merchant, new_merchant
 from tests.desk import violations
-from tests.faults.test_kills import ACCOUNTS, CLIENTS, RICH, Load, progress, repeat_all
+from tests.faults.test_kills import (
+    CLIENTS,
+    RICH,
+    Load,
+    open_accounts,
+    progress,
+    repeat_all,
+    under,
+)
 from tests.web.client import Client
 from tests.workers import until
 
@@ -157,12 +165,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def merchant(cluster: Cluster) -> Merchant:
     found = new_merchant(cluster.database, RICH)
-    with cluster.database.connect("payrail_operator") as operator:
-        for ending in ACCOUNTS:
-            operator.execute(
-                "SELECT payrail.add_bank_account(%s, %s, 'Asha Rao', %s, 'HDFC0000001')",
-                [found.merchant_id, f"account-{ending}", f"50100000{ending}"],
-            )
+    open_accounts(cluster.database, [found])
     return found
 
 
@@ -190,16 +193,10 @@ def test_a_failover_under_load_loses_nothing_that_was_acknowledged(
     assert client
     cluster.follow(synchronously=True)
     load = Load(cluster.port, [merchant])
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients = [pool.submit(load.client, number) for number in range(CLIENTS)]
-        try:
-            progress(load, clients, 100)
-            cluster.fail_over()
-            progress(load, clients, 50)
-        finally:
-            load.over.set()
-        for one in clients:
-            one.result()
+    with under(load) as clients:
+        progress(load, clients, 100)
+        cluster.fail_over()
+        progress(load, clients, 50)
     acknowledged = [(old.merchant.merchant_id, old.key) for old in load.acknowledged]
     assert len(acknowledged) == len(set(acknowledged))
     assert cluster.keys() == set(acknowledged)

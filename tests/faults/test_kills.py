@@ -18,8 +18,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -235,17 +236,39 @@ class Load:
         assert answer.headers["idempotent-replayed"] == "true"
 
 
-@pytest.fixture
-def load(services: Services) -> Load:
-    merchants = [new_merchant(services.database, paise) for paise in (RICH, RICH, POOR)]
-    with services.database.connect("payrail_operator") as operator:
+def rich_and_poor(database: Database, port: int) -> Load:
+    """Make merchants with an account of each kind, and clients for them."""
+    merchants = [new_merchant(database, paise) for paise in (RICH, RICH, POOR)]
+    open_accounts(database, merchants)
+    return Load(port, merchants)
+
+
+def open_accounts(database: Database, merchants: Sequence[Merchant]) -> None:
+    with database.connect("payrail_operator") as operator:
         for merchant in merchants:
             for ending in ACCOUNTS:
                 operator.execute(
                     "SELECT payrail.add_bank_account(%s, %s, 'Asha Rao', %s, 'HDFC0000001')",
                     [merchant.merchant_id, f"account-{ending}", f"50100000{ending}"],
                 )
-    return Load(services.port, merchants)
+
+
+@contextmanager
+def under(load: Load) -> Iterator[list[Future[None]]]:
+    """Let clients create payouts meanwhile; one that has failed tells why."""
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        clients = [pool.submit(load.client, number) for number in range(CLIENTS)]
+        try:
+            yield clients
+        finally:
+            load.over.set()
+        for client in clients:
+            client.result()
+
+
+@pytest.fixture
+def load(services: Services) -> Load:
+    return rich_and_poor(services.database, services.port)
 
 
 def test_kills_at_any_moment_lose_nothing_and_do_nothing_twice(
@@ -280,19 +303,13 @@ def chaos(services: Services, load: Load) -> Counter[str]:
     rounds = -(-KILLS // len(VICTIMS))
     victims = [victim for _ in range(rounds) for victim in dice.sample(VICTIMS, len(VICTIMS))]
     killed: Counter[str] = Counter()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients = [pool.submit(load.client, number) for number in range(CLIENTS)]
-        try:
-            for victim in victims[:KILLS]:
-                progress(load, clients, dice.randrange(1, 80))
-                load.over.wait(dice.uniform(0, 0.05))  # not always right after an answer
-                services.kill(victim)
-                killed[victim] += 1
-            progress(load, clients, 20)
-        finally:
-            load.over.set()
-        for client in clients:
-            client.result()
+    with under(load) as clients:
+        for victim in victims[:KILLS]:
+            progress(load, clients, dice.randrange(1, 80))
+            load.over.wait(dice.uniform(0, 0.05))  # not always right after an answer
+            services.kill(victim)
+            killed[victim] += 1
+        progress(load, clients, 20)
     return killed
 
 

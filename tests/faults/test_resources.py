@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -30,19 +30,19 @@ from tests import banks, servers
 from tests.conftest import Database, Merchant, new_merchant
 from tests.desk import Desk, violations
 from tests.faults.test_kills import (
-    ACCOUNTS,
     BUSY,
     CLIENTS,
     COMMANDS,
-    POOR,
     RICH,
     Load,
     Services,
     ask,
     progress,
     repeat_all,
+    rich_and_poor,
     the_bank_paid_what_is_settled,
     the_money_adds_up,
+    under,
     what_was_acknowledged_is_there,
 )
 from tests.faults.test_sleepers import SLEEPER, events, judge
@@ -176,27 +176,9 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-@pytest.fixture
-def rich_and_poor() -> Callable[[Services], Load]:
-    """Make merchants as the test of kills has them."""
-
-    def make(services: Services) -> Load:
-        merchants = [new_merchant(services.database, paise) for paise in (RICH, RICH, POOR)]
-        with services.database.connect("payrail_operator") as operator:
-            for merchant in merchants:
-                for ending in ACCOUNTS:
-                    operator.execute(
-                        "SELECT payrail.add_bank_account(%s, %s, 'Asha Rao', %s, 'HDFC0000001')",
-                        [merchant.merchant_id, f"account-{ending}", f"50100000{ending}"],
-                    )
-        return Load(services.port, merchants)
-
-    return make
-
-
 @pytest.mark.parametrize("full", ["data", "data/pg_wal"])
 def test_a_disk_that_is_full_loses_nothing_and_all_goes_on_when_there_is_room(
-    tmp_path: Path, rich_and_poor: Callable[[Services], Load], full: str
+    tmp_path: Path, full: str
 ) -> None:
     """Without room for the data PostgreSQL refuses; without room for its WAL it ends.
 
@@ -215,23 +197,17 @@ def test_a_disk_that_is_full_loses_nothing_and_all_goes_on_when_there_is_room(
         server.start()
         stack.callback(stop, server)
         services = stack.enter_context(serving(server, tmp_path))
-        load = rich_and_poor(services)
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            clients = [pool.submit(load.client, number) for number in range(CLIENTS)]
-            try:
-                progress(load, clients, 100)
-                ballast = fill(disk)
-                until(lambda: is_refused(load, clients, server, fill(disk)), 120)
-                if full != "data":
-                    until(lambda: not server.is_live())
-                ballast.unlink()
-                if full != "data":
-                    server.start()
-                progress(load, clients, 100)
-            finally:
-                load.over.set()
-            for client in clients:
-                client.result()
+        load = rich_and_poor(services.database, services.port)
+        with under(load) as clients:
+            progress(load, clients, 100)
+            ballast = fill(disk)
+            until(lambda: is_refused(load, clients, server, fill(disk)), 120)
+            if full != "data":
+                until(lambda: not server.is_live())
+            ballast.unlink()
+            if full != "data":
+                server.start()
+            progress(load, clients, 100)
         until(lambda: not ask(services.database, BUSY), 180)
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(lambda place: repeat_all(load, place), range(CLIENTS)))

@@ -59,6 +59,17 @@ ENDS: Final = (
 )
 
 
+def kept() -> dict[str, bytes]:
+    """Return the dumps by their names."""
+    found = {}
+    with tarfile.open(KEPT) as tar:
+        for member in tar:
+            file = tar.extractfile(member)
+            assert file is not None
+            found[member.name] = file.read()
+    return found
+
+
 def versions() -> dict[int, str]:
     """Return the last commit with each number of migrations, all of them as they are today.
 
@@ -132,27 +143,21 @@ def work(admin: psycopg.Connection) -> None:
 
 def main() -> None:
     """Add the versions that are missing."""
-    kept: dict[str, bytes] = {}
-    if KEPT.exists():
-        with tarfile.open(KEPT) as tar:
-            for member in tar:
-                file = tar.extractfile(member)
-                assert file is not None
-                kept[member.name] = file.read()
+    dumps = kept() if KEPT.exists() else {}
     folder = Path(tempfile.mkdtemp(prefix="payrail-upgrades-"))
     folder.chmod(0o755)
     server = Server(home=folder / "home", options=("fsync=off",))
     server.start()
     try:
         for number, commit in sorted(versions().items()):
-            if (name := f"{number:04}.sql") not in kept:
-                kept[name] = make(server, number, commit)
-                print(name, commit, f"{len(kept[name]):,} bytes", flush=True)  # noqa: T201
+            if (name := f"{number:04}.sql") not in dumps:
+                dumps[name] = make(server, number, commit)
+                print(name, commit, f"{len(dumps[name]):,} bytes", flush=True)  # noqa: T201
     finally:
         server.stop()
         shutil.rmtree(folder)
     with tarfile.open(KEPT, "w:xz", preset=9) as tar:
-        for name, dump in sorted(kept.items()):
+        for name, dump in sorted(dumps.items()):
             info = tarfile.TarInfo(name)
             info.size = len(dump)
             tar.addfile(info, io.BytesIO(dump))

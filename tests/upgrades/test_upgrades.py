@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator
-from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,24 +14,12 @@ from pyapp import migrate
 from pyapp.settings import Settings
 from tests.conftest import Database
 from tests.desk import violations
-from tests.upgrades.make import CLAIM, KEPT
+from tests.upgrades.make import CLAIM, kept
 
-ROLES: Final = ("payrail_api", "payrail_worker", "payrail_operator", "payrail_auditor")
-
-
-@cache
-def kept() -> dict[str, bytes]:
-    """Return the dumps by their names."""
-    found = {}
-    with tarfile.open(KEPT) as tar:
-        for member in tar:
-            file = tar.extractfile(member)
-            assert file is not None
-            found[member.name] = file.read()
-    return found
+DUMPS: Final = kept()
 
 
-@pytest.fixture(params=sorted(kept()), ids=lambda name: name.removesuffix(".sql"))
+@pytest.fixture(params=sorted(DUMPS), ids=lambda name: name.removesuffix(".sql"))
 def old(request: pytest.FixtureRequest, database: Database) -> Iterator[Settings]:
     """A database as a version left it; the roles are there, as on a server that has others."""
     name = psycopg.conninfo.conninfo_to_dict(database.conninfo("admin"))["dbname"]
@@ -42,7 +28,7 @@ def old(request: pytest.FixtureRequest, database: Database) -> Iterator[Settings
         admin.execute(f"CREATE DATABASE {emptied} TEMPLATE template0".encode())
     url = psycopg.conninfo.make_conninfo(database.conninfo("admin"), dbname=emptied)
     with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(kept()[request.param])
+        admin.execute(DUMPS[request.param])
     yield Settings(database_url=url)
     with psycopg.connect(database.settings.conninfo("admin"), autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {emptied} WITH (FORCE)".encode())
