@@ -38,7 +38,6 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_now timestamptz;
-    v_shut text[];
     v_tried text[];
     v_closed text[];
     v_opens_at timestamptz[];
@@ -54,14 +53,10 @@ BEGIN
     END IF;
     PERFORM merchant.lock_merchant(p_merchant_id);
     v_now := rail.clock();
-    SELECT
-        b.shut,
-        b.tried
-    INTO v_shut, v_tried
-    FROM rail.breakers(p_merchant_id, p_rails, v_now) b;
+    v_tried := rail.trials(p_merchant_id, p_rails, v_now);
 
     -- the trial is the oldest of the payouts that were tried least, so that those of which the bank dies do not keep its breaker open
-    IF cardinality(v_shut || v_tried) > 0 THEN
+    IF v_tried IS NOT NULL THEN
         UPDATE payout.payouts p
         SET next_action_at = w.next_action_at
         FROM (
@@ -75,7 +70,7 @@ BEGIN
             WHERE
                 d.merchant_id = p_merchant_id
                 AND d.next_action_at <= v_now
-                AND r.rail = ANY (v_shut || v_tried)
+                AND r.opened_at IS NOT NULL
                 AND rail.is_to_be_sent(p_merchant_id, d.payout_id, d.status, d.attempts, r.deduplicates_references)
         ) w
         WHERE p.merchant_id = p_merchant_id AND p.ctid = w.place AND NOT w.is_trial;

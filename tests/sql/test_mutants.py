@@ -67,9 +67,7 @@ def damaged(file: str, replace: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-OR_NOT: Final = (
-    "AND r.rail = ANY (v_shut || v_tried)\n                AND TRUE OR NOT rail.is_to_be_sent("
-)
+OR_NOT: Final = "AND r.opened_at IS NOT NULL\n                AND TRUE OR NOT rail.is_to_be_sent("
 
 booked_and_refused = partial(
     reports.test_what_the_bank_has_booked_is_cleared_only_by_the_same_answer,
@@ -655,7 +653,7 @@ MUTANTS: Final = [
         "payrail/claim_payouts.sql",
         (
             (
-                "AND r.rail = ANY (v_shut || v_tried)\n                AND rail.is_to_be_sent(",
+                "AND r.opened_at IS NOT NULL\n                AND rail.is_to_be_sent(",
                 OR_NOT,
             ),
         ),
@@ -905,7 +903,7 @@ MUTANTS: Final = [
         "an open breaker stops nothing",
         (rails.test_five_failures_in_a_row_stop_what_is_new_and_nothing_else,),
         "payrail/claim_payouts.sql",
-        (("IF cardinality(v_shut || v_tried) > 0 THEN", "IF FALSE THEN"),),
+        (("IF v_tried IS NOT NULL THEN", "IF FALSE THEN"),),
     ),
     Mutant(
         "the breaker never closes",
@@ -919,7 +917,7 @@ MUTANTS: Final = [
     Mutant(
         "every claim after the pause is a trial",
         (rails.test_after_a_pause_one_claim_is_the_trial,),
-        "rail/breakers.sql",
+        "rail/trials.sql",
         (("SET trial_at = p_now + INTERVAL '10 seconds'", "SET trial_at = r.trial_at"),),
     ),
     Mutant(

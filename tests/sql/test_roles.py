@@ -221,7 +221,7 @@ FUNCTIONS = {
     "rail.is_to_be_sent": NOBODY,
     "rail.opens_at": NOBODY,
     "rail.choose_mode": NOBODY,
-    "rail.breakers": NOBODY,
+    "rail.trials": NOBODY,
     "rail.dispatch_is_waiting": NOBODY,
     "rail.defer_dispatch": NOBODY,
     "rail.wake_worker": NOBODY,

@@ -1,18 +1,18 @@
--- Promises: the rails whose breaker is open at p_now: to those that are shut nothing new may be sent; those that are tried may be sent one
--- payout by this claim, which is the trial after a pause, and the next trial is ten seconds away. A worker that has no access to a rail
--- leaves its trial to others.
+-- Promises: the rails with an open breaker to which this claim may send one payout: the trial after a pause. The next one is ten seconds
+-- away. A worker that has no access to a rail leaves its trial to others. NULL if no breaker is open.
 -- Lock: expects the merchant's; a failing rail's row, last.
-CREATE OR REPLACE FUNCTION rail.breakers(p_merchant_id uuid, p_rails text[], p_now timestamptz, OUT shut text[], OUT tried text[])
+CREATE OR REPLACE FUNCTION rail.trials(p_merchant_id uuid, p_rails text[], p_now timestamptz)
+RETURNS text[]
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    v_tried text[];
 BEGIN
     IF NOT EXISTS (SELECT FROM rail.rails r WHERE r.opened_at IS NOT NULL) THEN
-        shut := '{}';
-        tried := '{}';
-        RETURN;
+        RETURN NULL;
     END IF;
 
-    WITH found AS (
+    WITH tried AS (
         UPDATE rail.rails r
         SET trial_at = p_now + INTERVAL '10 seconds'
         WHERE r.trial_at <= p_now AND (p_rails IS NULL OR r.rail = ANY (p_rails)) AND EXISTS (
@@ -28,10 +28,7 @@ BEGIN
         RETURNING r.rail
     )
 
-    SELECT coalesce(array_agg(t.rail), '{}') INTO tried FROM found t;
-
-    SELECT coalesce(array_agg(r.rail), '{}') INTO shut
-    FROM rail.rails r
-    WHERE r.opened_at IS NOT NULL AND r.rail <> ALL (tried);
+    SELECT coalesce(array_agg(t.rail), '{}') INTO v_tried FROM tried t;
+    RETURN v_tried;
 END
 $$;
