@@ -850,6 +850,9 @@ def _drill_restore(config: Settings, args: Arguments) -> int:
 
     from pyapp import drill  # noqa: PLC0415
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that what it made is removed all the same
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     url = conninfo_to_dict(config.database_url or "")
     try:
         found = drill.restore(

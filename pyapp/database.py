@@ -73,7 +73,8 @@ def open_pool(conninfo: str, *, name: str, max_size: int = 16) -> Pool:
 
 
 async def _configure(connection: AsyncConnection[TupleRow]) -> None:
-    """Pass json on as the text that the API answers; jsonb is decoded as usual."""
+    """Pass json on as the text that the API answers, and hear of waits that were cancelled."""
+    await connection.execute("SET client_min_messages = warning")  # whatever the role's is
     connection.adapters.register_loader("json", TextLoader)
     here = weakref.ref(connection)
 
@@ -138,6 +139,8 @@ async def _persist(
             else:
                 _require_replication(connection)
                 return rows
+            finally:
+                _unreplicated.discard(connection)
         if broken:
             await db.check()
         await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
@@ -145,7 +148,6 @@ async def _persist(
 
 def _require_replication(connection: AsyncConnection[TupleRow]) -> None:
     if connection in _unreplicated:
-        _unreplicated.discard(connection)
         message = "the wait for a synchronous standby was cancelled"
         raise NotReplicatedError(message)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -75,16 +76,21 @@ def restore(
     if not (backup / "backup_manifest").is_file():
         message = f"{backup} is no base backup: make one with pg_basebackup, in its plain format"
         raise DrillError(message)
-    if any((backup / "pg_tblspc").iterdir()):
+    if any((backup / "pg_tblspc").glob("*")):
         message = f"{backup} has tablespaces, which a drill does not restore"
         raise DrillError(message)
     if not archive.is_dir():
         message = f"{archive} is no folder of archived WAL"
         raise DrillError(message)
-    with tempfile.TemporaryDirectory(prefix="payrail-drill-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)  # for the account that PostgreSQL runs as
-        return _restore(replace(server, home=home / "home"), backup, archive, dbname, choose)
+    try:
+        with tempfile.TemporaryDirectory(prefix="payrail-drill-") as folder:
+            home = Path(folder)
+            home.chmod(0o755)  # for the account that PostgreSQL runs as
+            return _restore(replace(server, home=home / "home"), backup, archive, dbname, choose)
+    except OSError as exc:
+        several = isinstance(exc, shutil.Error)  # what could not be copied, and why
+        message = f"it can't be restored: {exc.args[0][0][2] if several else exc}"
+        raise DrillError(message) from None
 
 
 def _restore(
@@ -109,9 +115,9 @@ def _restore(
             options["recovery_target"] = "immediate"
         settings = tuple(f"{name}={value}" for name, value in options.items())
         server = replace(server, options=settings)
-        server.recover()
-        restored = time.monotonic()
-        found = asyncio.run(_look(server.conninfo(dbname)))
+        with server.recovered():
+            restored = time.monotonic()
+            found = asyncio.run(_look(server.conninfo(dbname)))
     except (EmbeddedError, psycopg.Error) as exc:
         message = f"it can't be restored: {_last_words(server) or exc}"
         raise DrillError(message) from None
@@ -160,7 +166,10 @@ def _bounds(backup: Path, archive: Path, size: int) -> tuple[int, int]:
         for name in names
         if int(name[:8], 16) == of.timeline
     ]
-    return first, max([first, *starts])
+    if not any(start <= first <= start + size for start in starts):
+        message = f"{archive} has no WAL of the backup's end, {of.end}: is it archived, and here?"
+        raise DrillError(message)
+    return first, max(first, *starts)
 
 
 def number(lsn: str) -> int:

@@ -14,6 +14,7 @@ import pwd
 import secrets
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -112,25 +113,25 @@ class Server:
                         self.stop()
 
     def adopt(self, backup: Path) -> None:
-        """Take a copy of a base backup as this server's data, without its settings.
+        """Take a copy of a base backup that is whole as this server's data, without its settings.
 
-        They are of another machine: its data_directory would be the primary's.
+        They are of another machine: its data_directory would be the primary's. Its WAL may be a
+        link to a folder elsewhere, which is to stay as it is too.
         """
         for folder in {self.base, self.socket_folder}:
             self._own(folder)
         data = self.base / "data"
-        shutil.copytree(backup, data, symlinks=True)
+        shutil.copytree(backup, data, ignore_dangling_symlinks=True)
+        data.chmod(0o700)
+        if os.geteuid() == 0:
+            for path in (data, *data.rglob("*")):
+                os.chown(path, self._account().pw_uid, self._account().pw_gid)
+        self._initialise()
+        self._run("pg_verifybackup", "--no-parse-wal", "--quiet", "--exit-on-error", data)
         for name in ("postgresql.conf", "postgresql.auto.conf", "pg_ident.conf", "recovery.signal"):
             (data / name).write_text("")
         (data / "pg_hba.conf").write_text("local all all trust\n")
         (data / "standby.signal").unlink(missing_ok=True)
-        data.chmod(0o700)
-        if os.geteuid() == 0:
-            for path in (data, *data.rglob("*")):
-                os.chown(
-                    path, self._account().pw_uid, self._account().pw_gid, follow_symlinks=False
-                )
-        self._initialise()
 
     def facts(self) -> dict[str, str]:
         """Return what pg_controldata tells of the data."""
@@ -138,12 +139,29 @@ class Server:
         pairs = (line.partition(":") for line in lines)
         return {name: value.strip() for name, _, value in pairs}
 
-    def recover(self) -> None:
-        """Start on what was adopted, and wait until it is recovered."""
-        self._start("-t", "86400")
-        with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
-            while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
-                time.sleep(0.1)
+    @contextmanager
+    def recovered(self) -> Iterator[None]:
+        """Run on what was adopted, once it is recovered, until the block ends, however it does."""
+        where = ("-D", str(self.base / "data"))
+        with (
+            (self.base / "postgres.log").open("ab") as log,
+            subprocess.Popen(  # noqa: S603
+                [self.program("postgres"), *where, *self._settings()],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._process(),
+            ) as child,
+        ):
+            try:
+                while not self._is_recovered():
+                    if child.poll() is not None:
+                        message = f"PostgreSQL ended: see {log.name}"
+                        raise EmbeddedError(message)
+                    time.sleep(0.1)
+                yield
+            finally:
+                child.send_signal(signal.SIGQUIT)  # at once: its data is thrown away
 
     def discard(self) -> None:
         """Stop the server if it runs, and remove its data."""
@@ -271,12 +289,21 @@ class Server:
             else:
                 return True
 
-    def _start(self, *arguments: str) -> None:
+    def _is_recovered(self) -> bool:
+        try:
+            with psycopg.connect(self.conninfo("postgres"), connect_timeout=3) as connection:
+                return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        except psycopg.OperationalError:
+            return False
+
+    def _start(self) -> None:
         """Start the server in a session of its own, so that Ctrl-C in the terminal is only ours."""
-        settings = ("listen_addresses=", f"unix_socket_directories={self.socket_folder}")
-        options = shlex.join(f"-c{setting}" for setting in (*settings, *self.options))
         where = ("-D", self.base / "data", "-l", self.base / "postgres.log")
-        self._run("pg_ctl", "start", "-w", "-s", *arguments, *where, "-o", options)
+        self._run("pg_ctl", "start", "-w", "-s", *where, "-o", shlex.join(self._settings()))
+
+    def _settings(self) -> list[str]:
+        ours = ("listen_addresses=", f"unix_socket_directories={self.socket_folder}")
+        return [f"-c{setting}" for setting in (*ours, *self.options)]
 
 
 def of(settings: Settings) -> Server:

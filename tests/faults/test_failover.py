@@ -223,7 +223,9 @@ def test_without_a_synchronous_standby_a_failover_loses_what_was_acknowledged(
 def test_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged(
     cluster: Cluster, merchant: Merchant, client: Client
 ) -> None:
-    """PostgreSQL calls it a success."""
+    """PostgreSQL calls it a success, and warns even those who would hear of errors only."""
+    with psycopg.connect(cluster.primary.conninfo(), autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET client_min_messages = error")
     cluster.follow(synchronously=True)
     cluster.deafen()
     with ThreadPoolExecutor(1) as pool:

@@ -108,6 +108,19 @@ def test_every_column_of_every_entry_that_is_altered_is_found_at_its_entry(kept:
                     assert entry["seq"] + 1 in {row["seq"] for row in ours}, column
 
 
+def test_a_column_that_was_made_null_is_found(kept: Desk) -> None:
+    """Though none of them can be, but for somebody who takes the constraint away."""
+    known = taken(kept)
+    for column in ("merchant_id", "currency", "seq", "amount", "created_at", "hash"):
+        with tampering(
+            kept,
+            "ALTER TABLE ledger.entries DROP CONSTRAINT entries_pkey CASCADE;"
+            f"ALTER TABLE ledger.entries ALTER {column} DROP NOT NULL;"
+            f"UPDATE ledger.entries e SET {column} = NULL WHERE {MINE} AND seq = 2",
+        ) as admin:
+            assert "broken" in {row["fault"] for row in faults(admin, known)}, column
+
+
 def test_a_ledger_whose_hashes_were_all_made_anew_is_found_by_its_anchor(kept: Desk) -> None:
     known = taken(kept)
     newest = ledger(kept)[-1]["seq"]
