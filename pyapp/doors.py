@@ -49,8 +49,9 @@ class PayoutRequest:
 
 @dataclass(frozen=True, slots=True)
 class BankAnswer:
-    """What a bank said of a payout; fields in the order of payrail.bank_answer."""
+    """What a bank said of a payout; fields in the order of payrail.addressed_answer."""
 
+    merchant_id: UUID
     payout_id: UUID
     outcome: str  # paid | refused | returned | pending | not_found | not_sent | unknown
     code: str | None = None  # of a refusal or a return
@@ -139,6 +140,7 @@ class Item(Generic[Key]):
 class Claim:
     """A payout that this worker may send, or ask about, until `send_before`."""
 
+    merchant_id: UUID
     payout_id: UUID
     action: str  # submit | enquire
     rail: str
@@ -1479,43 +1481,58 @@ async def advance_payouts(
     )
 
 
-async def claim_payouts(
+async def claim_payouts_for_many(
     db: Pool,
-    merchant_id: UUID,
+    merchant_ids: Sequence[UUID],
     *,
     limit: int = 100,
     lease: timedelta = timedelta(seconds=30),
     actor: str | None = None,
     rails: Sequence[str] | None = None,
-) -> list[Claim]:
-    """Take due payouts of one merchant for `lease`; nobody else gets them before it ends.
+    wait: bool = False,
+) -> dict[UUID, list[Claim]]:
+    """Take due payouts, so many of each merchant, for `lease`; nobody else gets them before.
 
-    `rails` are the banks that the worker has access to; None is all of them.
+    `rails` are the banks that the worker has access to; None is all of them. A merchant is missing
+    whose lock somebody else holds, unless it is to `wait` for it.
     """
-    return await _door(
+    found = await _door(
         db,
         Claim,
-        "claim_payouts",
-        p_merchant_id=merchant_id,
+        "claim_payouts_for_many",
+        p_merchant_ids=list(merchant_ids),
         p_limit=limit,
         p_lease=lease,
         p_actor=actor,
         p_rails=None if rails is None else list(rails),
+        p_wait=wait,
     )
+    claims: dict[UUID, list[Claim]] = {merchant_id: [] for merchant_id in merchant_ids}
+    for claim in found:
+        if claim.payout_id:
+            claims[claim.merchant_id].append(claim)
+        else:
+            del claims[claim.merchant_id]
+    return claims
 
 
-async def record_answers(
-    db: Pool, merchant_id: UUID, answers: Sequence[BankAnswer], *, actor: str | None = None
-) -> list[Effect]:
-    """Record what a bank said; nothing but a listed final no gives money back."""
-    return await _door(
+async def record_answers_for_many(
+    db: Pool, answers: Sequence[BankAnswer], *, actor: str | None = None, wait: bool = False
+) -> list[Effect | None]:
+    """Record what a bank said; nothing but a listed final no gives money back.
+
+    One effect per answer, in order; None where somebody else holds the merchant's lock, unless it
+    is to `wait` for it.
+    """
+    found = await _door(
         db,
         Effect,
-        "record_answers",
-        p_merchant_id=merchant_id,
+        "record_answers_for_many",
         p_answers=_composites(answers),
         p_actor=actor,
+        p_wait=wait,
     )
+    return [effect if effect.effect else None for effect in found]
 
 
 async def declare_rail(

@@ -4,3 +4,4 @@ DROP FUNCTION IF EXISTS payrail.verify_ledger(jsonb, integer);
 DROP FUNCTION IF EXISTS rail.record_evidence(uuid, uuid, integer, text, text, text, text, text, jsonb);
 DROP FUNCTION IF EXISTS rail.shut_rails(uuid, text[], timestamptz);
 DROP FUNCTION IF EXISTS rail.breakers(uuid, text[], timestamptz);
+DROP FUNCTION IF EXISTS merchant.lock_free_merchants(uuid[]);

@@ -10,6 +10,10 @@ cost time but no money. The life of a claim:
 A worker that dies between two steps leaves a payout in processing. When its lease ends, the next
 claim says "enquire", and the bank is asked what became of it before anything is sent again. What
 an answer means is decided where it is recorded, by payrail.record_answers.
+
+A merchant's work is a task of its own. What several of them claim, and record, at the same moment
+goes to the database as one call, and to the bank in one, so a crowd of merchants costs little more
+than one with as many payouts.
 """
 
 from __future__ import annotations
@@ -21,13 +25,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
 import psycopg
 
 from pyapp import doors, log
-from pyapp.database import Pool, turn
+from pyapp.database import Pool
+from pyapp.gather import Gather
 from pyapp.jobs.teller import Teller, report_to
 from pyapp.rails.rail import (
     Answer,
@@ -43,6 +50,9 @@ from pyapp.rails.rail import (
 
 LEASE: Final = timedelta(seconds=30)
 CLAIM_LIMIT: Final = 100  # payouts of one merchant in one claim
+TOGETHER: Final = 20  # merchants in one call
+IN_ALL: Final = 400  # payouts in one call for several
+ALONE: Final = 2  # calls for one merchant, whose lock somebody else holds
 PLACES: Final = 64  # claims that are being worked on at a time
 AHEAD: Final = 4  # claims of one merchant that wait for a bank at a time
 PATIENCE: Final = 1.0  # seconds that a slow bank may hold up its merchant
@@ -72,6 +82,12 @@ class Dispatcher:
         self._serving: dict[UUID, asyncio.Task[None]] = {}
         self._batches: dict[asyncio.Task[None], UUID] = {}
         self._places = asyncio.Semaphore(PLACES)
+        self._claims = Gather(
+            "claim_payouts", self._claim, partial(self._claim, wait=True), TOGETHER, ALONE
+        )
+        self._records = Gather(
+            "record_answers", self._record, partial(self._record, wait=True), TOGETHER, ALONE
+        )
 
     async def drain(self) -> None:
         """Work until nothing is due; the look that finds nothing is the last thing done."""
@@ -117,15 +133,14 @@ class Dispatcher:
 
     async def _serve(self, merchant_id: UUID) -> None:
         """Claim while there is more; the bank is called for one claim while the next is made."""
-        claimed = CLAIM_LIMIT
-        while claimed == CLAIM_LIMIT and not self.stopping.is_set():
+        is_more = True
+        while is_more and not self.stopping.is_set():
             if await self._is_full(merchant_id):
                 break
             await self._places.acquire()
-            started = _Moment()
-            claims = await self._claim(merchant_id)
-            claimed = len(claims)
-            batch = asyncio.create_task(self._finish(merchant_id, claims, started))
+            claimed = await self._claim_of(merchant_id)
+            is_more = claimed.is_more
+            batch = asyncio.create_task(self._finish(merchant_id, claimed))
             self._batches[batch] = merchant_id
             batch.add_done_callback(self._leave)
         if ours := self._under_way(merchant_id):
@@ -147,30 +162,41 @@ class Dispatcher:
         del self._batches[batch]
         self._places.release()
 
-    async def _claim(self, merchant_id: UUID) -> list[doors.Claim]:
+    async def _claim_of(self, merchant_id: UUID) -> _Claimed:
         try:
-            async with turn(merchant_id):
-                return await doors.claim_payouts(
-                    self._db,
-                    merchant_id,
-                    limit=CLAIM_LIMIT,
-                    lease=LEASE,
-                    actor=self._actor,
-                    rails=[*self._tellers],
-                )
+            return await self._claims.ask(merchant_id, merchant_id)
         except Exception as exc:  # noqa: BLE001  # one merchant's trouble is not the others'
             log.failure("claim failed", exc, merchant_id=merchant_id)
             await asyncio.sleep(PATIENCE)
-            return []
+            return _Claimed()
 
-    async def _finish(
-        self, merchant_id: UUID, claims: Sequence[doors.Claim], started: _Moment
-    ) -> None:
+    async def _claim(
+        self, merchant_ids: Sequence[UUID], *, wait: bool = False
+    ) -> list[_Claimed | None]:
+        """Claim for each of these merchants; None if somebody else holds its lock."""
+        started = _Moment()
+        limit = max(1, min(CLAIM_LIMIT, IN_ALL // len(merchant_ids)))
+        claims = await doors.claim_payouts_for_many(
+            self._db,
+            merchant_ids,
+            limit=limit,
+            lease=LEASE,
+            actor=self._actor,
+            rails=[*self._tellers],
+            wait=wait,
+        )
+        return [
+            None
+            if one is None
+            else _Claimed(claims=one, is_more=len(one) == limit, started=started)
+            for one in map(claims.get, merchant_ids)
+        ]
+
+    async def _finish(self, merchant_id: UUID, claimed: _Claimed) -> None:
         """Take one claim to the bank, and record what that said."""
         try:
-            answers = await self._answers(claims, started)
-            async with turn(merchant_id):
-                await self._record(merchant_id, claims, answers)
+            answers = await self._answers(claimed.claims, claimed.started)
+            await self._note(merchant_id, claimed.claims, answers)
         except Exception as exc:  # noqa: BLE001  # when the lease ends, the bank is asked
             log.failure("dispatch failed", exc, merchant_id=merchant_id)
             await asyncio.sleep(PATIENCE)
@@ -191,7 +217,7 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------- the record
 
-    async def _record(
+    async def _note(
         self, merchant_id: UUID, claims: Sequence[doors.Claim], answers: Mapping[str, Answer]
     ) -> None:
         """Record each answer with its evidence; what isn't final stays processing for later."""
@@ -217,7 +243,7 @@ class Dispatcher:
         if not said:
             return []
         try:
-            return await doors.record_answers(self._db, merchant_id, said, actor=self._actor)
+            return await self._records.ask(merchant_id, said)
         except (psycopg.DataError, UnicodeError) as exc:
             if len(said) > 1:
                 singly = [await self._tell(merchant_id, [item]) for item in said]
@@ -225,14 +251,24 @@ class Dispatcher:
             (item,) = said
             log.failure("answer unreadable", exc, payout_id=item.payout_id)
             unreadable = doors.BankAnswer(
+                merchant_id,
                 item.payout_id,
                 "unknown",
                 reason="the bank's answer can't be stored",
                 attempt=item.attempt,
             )
-            return await doors.record_answers(
-                self._db, merchant_id, [unreadable], actor=self._actor
-            )
+            return await self._records.ask(merchant_id, [unreadable])
+
+    async def _record(
+        self, batches: Sequence[Sequence[doors.BankAnswer]], *, wait: bool = False
+    ) -> list[list[doors.Effect] | None]:
+        """Record the answers of each batch; None if somebody else holds its merchant's lock."""
+        answers = [answer for batch in batches for answer in batch]
+        effects = iter(
+            await doors.record_answers_for_many(self._db, answers, actor=self._actor, wait=wait)
+        )
+        told = [list(islice(effects, len(batch))) for batch in batches]
+        return [[one for one in each if one] if all(each) else None for each in told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +288,21 @@ class _Moment:
         return age >= LEASE.total_seconds() / 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claimed:
+    """What was claimed of one merchant, and whether there may be more."""
+
+    claims: Sequence[doors.Claim] = ()
+    is_more: bool = False
+    started: _Moment = field(default_factory=_Moment)
+
+
 def _told(  # noqa: PLR0911  # one for each kind of answer
     claim: doors.Claim, answer: Answer
 ) -> doors.BankAnswer:
     """Return a bank's answer in the words of payrail.record_answers."""
     payout_id, attempt = claim.payout_id, claim.attempt
-    told = doors.BankAnswer
+    told = partial(doors.BankAnswer, claim.merchant_id)
     match answer:
         case Paid(utr, raw):
             return told(payout_id, "paid", None, utr, None, raw, attempt)

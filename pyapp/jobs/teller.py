@@ -77,8 +77,8 @@ class Teller:
         waiting = [_Waiting(claim, moment) for claim in claims]
         for one in waiting:
             self._lines[one.claim.action].append(one)
-        for action in self._lines:
-            self._call(action)
+        for action in self._lines:  # with whoever else comes in this turn of the loop
+            asyncio.get_running_loop().call_soon(self._call, action)
         return {one.claim.rail_ref: await one.answer for one in waiting}
 
     async def flush(self) -> None:

@@ -18,9 +18,9 @@ from starlette.responses import Response, StreamingResponse
 
 from pyapp import doors, exports, iban, keys, uploads
 from pyapp.errors import FieldError, Problem
+from pyapp.gather import Gather
 from pyapp.uploads import Upload
 from pyapp.web import decode, files, live
-from pyapp.web.gather import Gather
 from pyapp.web.limits import Limits
 from pyapp.web.route import PREFIX, Call, Route
 from pyapp.web.types import (

@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 
 from pyapp import database, doors, log
 from pyapp.errors import Problem, problem_of
+from pyapp.gather import Gather
 from pyapp.settings import Settings
 from pyapp.web import (
     accounts,
@@ -38,7 +40,6 @@ from pyapp.web import (
 )
 from pyapp.web.api import ROUTES
 from pyapp.web.edge import Edge
-from pyapp.web.gather import Gather
 from pyapp.web.limits import Limits
 from pyapp.web.live import Hub
 from pyapp.web.route import PREFIX, Resource
@@ -87,20 +88,14 @@ def _callers(db: database.Pool) -> Gather[bytes, doors.KeyHolder | Literal[False
         known = await doors.authenticate(db, list({*hashes}))
         return [known.get(key_hash, False) for key_hash in hashes]
 
-    return Gather("authenticate", ask, ask)
+    return Gather("authenticate", metrics.gathered("authenticate", ask), ask)
 
 
 def _payouts(db: database.Pool) -> Gather[doors.AddressedRequest, doors.Reply]:
     """Return who creates payouts; a line is a merchant."""
-
-    async def together(asked: Sequence[doors.AddressedRequest]) -> Sequence[doors.Reply | None]:
-        return await doors.create_payouts_for_many(db, asked, wait=False)
-
-    async def alone(asked: Sequence[doors.AddressedRequest]) -> Sequence[doors.Reply]:
-        found = await doors.create_payouts_for_many(db, asked, wait=True)
-        return [reply for reply in found if reply]
-
-    return Gather("create_payouts", together, alone)
+    create = partial(doors.create_payouts_for_many, db)
+    together = metrics.gathered("create_payouts", partial(create, wait=False))
+    return Gather("create_payouts", together, partial(create, wait=True))
 
 
 def _paths(settings: Settings) -> dict[str, dict[str, Handler]]:

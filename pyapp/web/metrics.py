@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -27,6 +27,9 @@ from starlette.responses import Response
 
 from pyapp import doors
 from pyapp.web import shown
+
+Ask = TypeVar("Ask")
+Told = TypeVar("Told")
 
 _MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST")
@@ -85,9 +88,16 @@ def _requests(method: str, route: str, status: int) -> Histogram:
     return _REQUESTS.labels(method, route, str(status))
 
 
-def gathered(door: str, requests: int) -> None:
-    """Count one call that was made for several requests."""
-    _GATHERED.labels(door).observe(requests)
+def gathered(
+    door: str, call: Callable[[Sequence[Ask]], Awaitable[Told]]
+) -> Callable[[Sequence[Ask]], Awaitable[Told]]:
+    """Return a call that is made for several requests, and counted."""
+
+    def counted(asked: Sequence[Ask]) -> Awaitable[Told]:
+        _GATHERED.labels(door).observe(len(asked))
+        return call(asked)
+
+    return counted
 
 
 def reading() -> AbstractContextManager[object]:

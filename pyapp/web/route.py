@@ -20,8 +20,8 @@ from starlette.types import Receive, Scope, Send
 from pyapp import doors, keys
 from pyapp.database import Pool, turn
 from pyapp.errors import Problem
+from pyapp.gather import Gather
 from pyapp.web import decode
-from pyapp.web.gather import Gather
 from pyapp.web.limits import Limits
 
 Q = TypeVar("Q", bound=msgspec.Struct)

@@ -12,7 +12,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_merchant_ids uuid[];
-    v_merchant_id uuid;
     v_refused bigint[];
     v_line bigint;
     v_answers payrail.answer[];
@@ -20,14 +19,7 @@ BEGIN
     IF p_requests IS NULL THEN
         RAISE EXCEPTION 'argument out of bounds' USING ERRCODE = 'PR111', DETAIL = json_build_object('field', 'requests');
     END IF;
-    v_merchant_ids := ARRAY(SELECT DISTINCT r.merchant_id FROM unnest(p_requests) r ORDER BY r.merchant_id);
-    IF p_wait THEN
-        FOREACH v_merchant_id IN ARRAY v_merchant_ids LOOP
-            PERFORM merchant.lock_merchant(v_merchant_id);
-        END LOOP;
-    ELSE
-        v_merchant_ids := ARRAY(SELECT merchant.lock_free_merchants(v_merchant_ids));
-    END IF;
+    v_merchant_ids := merchant.lock_merchants(ARRAY(SELECT r.merchant_id FROM unnest(p_requests) r), p_wait);
     -- under the lock, which whoever revokes a key takes as well
     v_refused := ARRAY(
         SELECT r.line

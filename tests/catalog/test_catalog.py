@@ -60,7 +60,10 @@ REFERENCE = {
 ABOUT_ALL = {
     "authenticate",
     "authenticate_keys",
-    "create_payouts_for_many",  # never waits for a lock
+    # never wait for a lock
+    "create_payouts_for_many",
+    "claim_payouts_for_many",
+    "record_answers_for_many",
     "open_session",
     "resume_session",
     "close_session",
@@ -117,6 +120,7 @@ NO_DOORS = {
     "acting",
     "actor",
     "answer_requests",
+    "apply_answers",
     "api_key_json",
     "bank_account_json",
     "event_json",
@@ -423,7 +427,7 @@ def test_every_statement_filters_by_merchant(catalog: Connection) -> None:
     exempt = {
         *("payrail.authenticate", "payrail.authenticate_keys"),  # look the merchant up
         # those that were asked for
-        *("merchant.lock_free_merchants", "payrail.answer_requests"),
+        *("merchant.lock_merchants", "payrail.answer_requests"),
         "payrail.create_payouts_for_many",
         # find them all
         *(f"payrail.{name}" for name in ("due_merchants", "due_batches", "waiting_merchants")),
@@ -481,7 +485,7 @@ def test_rows_are_locked_with_a_merchant_filter(catalog: Connection) -> None:
     filters = {
         **waiting,
         # these never wait
-        "merchant.lock_free_merchants": "merchant_id = ANY (p_merchant_ids)",
+        "merchant.lock_merchants": "merchant_id = ANY (v_merchant_ids)",
         "payrail.authenticate_keys": "key_hash = ANY (p_key_hashes)",
         "payrail.prune": "LIMIT p_limit",
     }

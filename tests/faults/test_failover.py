@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -249,12 +248,10 @@ def test_a_commit_whose_wait_for_a_standby_was_cancelled_is_not_acknowledged(
     assert json.loads(answer.body)["status"] == "pending"
 
 
-async def claim(cluster: Cluster, merchant: Merchant) -> list[doors.Claim]:
+async def claim(cluster: Cluster, merchant: Merchant) -> None:
     conninfo = cluster.database.conninfo("payrail_worker")
     async with database.open_pool(conninfo, name="test") as db:
-        return await doors.claim_payouts(
-            db, merchant.merchant_id, limit=1, lease=timedelta(seconds=30), actor="test"
-        )
+        await doors.claim_payouts_for_many(db, [merchant.merchant_id], wait=True)
 
 
 def waits(cluster: Cluster) -> bool:

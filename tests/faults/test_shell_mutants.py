@@ -58,13 +58,14 @@ MUTANTS: Final = (
     Mutant(
         "what could not be asked for with others is asked for under another key",
         "web/app.py",
-        "        found = await doors.create_payouts_for_many(db, asked, wait=True)\n",
+        '    return Gather("create_payouts", together, partial(create, wait=True))\n',
         (
-            "        from dataclasses import replace\n"
-            "        from uuid import uuid4\n"
-            "        fresh = lambda r: replace(r, idempotency_key=str(uuid4()))\n"
-            "        asked = [replace(one, request=fresh(one.request)) for one in asked]\n"
-            "        found = await doors.create_payouts_for_many(db, asked, wait=True)\n"
+            "    from dataclasses import replace\n"
+            "    from uuid import uuid4\n"
+            "    fresh = lambda r: replace(r, idempotency_key=str(uuid4()))\n"
+            "    anew = lambda asked: [replace(one, request=fresh(one.request)) for one in asked]\n"
+            "    alone = lambda asked: create(anew(asked), wait=True)\n"
+            '    return Gather("create_payouts", together, alone)\n'
         ),
         "web/test_edge.py::test_a_client_that_hangs_up_does_not_stop_its_payout",
     ),
@@ -77,7 +78,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "answers go to whoever asked first",
-        "web/gather.py",
+        "gather.py",
         "    for request, answer in zip(requests, told, strict=True):\n"
         "        if answer is not None and not request.answer.done():\n"
         "            request.answer.set_result(answer)\n",

@@ -28,7 +28,7 @@ dispatch.LEASE = timedelta(seconds=2)
 if "impatient" in sys.argv:
     sandbox.CAPABILITIES = replace(sandbox.CAPABILITIES, finality=timedelta(seconds=1))
 teller.CALL_DEADLINE = 3600  # however long the sleep was, the late call goes out
-claim_payouts, submit = doors.claim_payouts, Sandbox.submit
+claim, submit = doors.claim_payouts_for_many, Sandbox.submit
 slept = []
 def sleep():
     if not slept:
@@ -36,15 +36,15 @@ def sleep():
         print("asleep", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSTOP)
 async def claim_and_sleep(*arguments, **named):
-    claims = await claim_payouts(*arguments, **named)
-    if claims:
+    claims = await claim(*arguments, **named)
+    if any(claims.values()):
         sleep()
     return claims
 async def sleep_and_submit(*arguments):
     sleep()
     return await submit(*arguments)
 if sys.argv[1] == "claimed":
-    doors.claim_payouts = claim_and_sleep
+    doors.claim_payouts_for_many = claim_and_sleep
 elif sys.argv[1] == "sending":
     Sandbox.submit = sleep_and_submit
 app.run(settings.load())

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+from psycopg_pool import PoolTimeout
 
 from pyapp import doors, settings
 from pyapp.database import Pool
@@ -33,27 +34,37 @@ from pyapp.rails.sandbox import Sandbox
 POINT, FOLDER, COUNT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 LATEST: Final = 60.0  # seconds after which the process ends, whoever is still missing
 DEADLINE: Final = 1.0  # seconds for a call to the bank
+ends: Final[list[asyncio.Task[NoReturn]]] = []
+open_still: Final[list[psycopg.AsyncConnection[Any]]] = []
 submit = Sandbox.submit
-record_answers = doors.record_answers
+record_answers = doors.record_answers_for_many
+
+
+def fall(*names: str) -> NoReturn:
+    """Come to an end here, where others who are to come to theirs wait for the end of the call."""
+    ends.append(asyncio.create_task(die(*names)))
+    message = "its end"
+    raise PoolTimeout(message)
 
 
 async def die(*names: str) -> NoReturn:
     """End without a word when everybody is here."""
     for name in names:
         (FOLDER / name).touch()
-    ends = time.monotonic() + LATEST
-    while len(os.listdir(FOLDER)) < COUNT and time.monotonic() < ends:  # noqa: ASYNC110, PTH208
+    latest = time.monotonic() + LATEST
+    while len(os.listdir(FOLDER)) < COUNT and time.monotonic() < latest:  # noqa: ASYNC110, PTH208
         await asyncio.sleep(0.01)
     os._exit(137)
 
 
-async def claim_uncommitted(_: Pool, merchant_id: UUID, **__: object) -> list[doors.Claim]:
+async def claim_uncommitted(_: Pool, merchant_ids: Sequence[UUID], **__: object) -> NoReturn:
     """K0: before the claim commits."""
     conninfo = settings.load().conninfo("payrail_worker")
-    async with await psycopg.AsyncConnection.connect(conninfo) as connection:
-        query = b"SELECT rail_ref FROM payrail.claim_payouts(%s)"
-        cursor = await connection.execute(query, [merchant_id])
-        await die(*(str(row[0]) for row in await cursor.fetchall()))
+    connection = await psycopg.AsyncConnection.connect(conninfo)
+    open_still.append(connection)
+    query = b"SELECT rail_ref FROM payrail.claim_payouts_for_many(%s) WHERE rail_ref IS NOT NULL"
+    cursor = await connection.execute(query, [merchant_ids])
+    fall(*(str(row[0]) for row in await cursor.fetchall()))
 
 
 async def ask_in_vain(_: Sandbox, __: Sequence[str]) -> Mapping[str, Answer]:
@@ -92,22 +103,22 @@ async def submit_unheard(
 
 async def record_nothing(*arguments: Any, **_: object) -> list[doors.Effect]:
     """K4: the answer is read, and not recorded."""
-    await die(*(answer.payout_id.hex for answer in arguments[2]))
+    fall(*(one.payout_id.hex for one in arguments[1]))
 
 
 async def record_and_die(*arguments: Any, **named: Any) -> list[doors.Effect]:
     """K5: recorded, the job not finished."""
     await record_answers(*arguments, **named)
-    await die(*(answer.payout_id.hex for answer in arguments[2]))
+    fall(*(one.payout_id.hex for one in arguments[1]))
 
 
 POINTS: Mapping[str, tuple[object, str, Callable[..., Awaitable[object]]]] = {
-    "K0": (doors, "claim_payouts", claim_uncommitted),
+    "K0": (doors, "claim_payouts_for_many", claim_uncommitted),
     "K1": (Sandbox, "submit", submit_unsent),
     "K2": (Sandbox, "submit", submit_unfinished),
     "K3": (Sandbox, "submit", submit_unheard),
-    "K4": (doors, "record_answers", record_nothing),
-    "K5": (doors, "record_answers", record_and_die),
+    "K4": (doors, "record_answers_for_many", record_nothing),
+    "K5": (doors, "record_answers_for_many", record_and_die),
 }
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import heapq
 import random
 import selectors
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -406,8 +406,6 @@ def run(seed: int, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> World:
     loop = Loop()
     world = World(seed, desk, loop)
     monkeypatch.setattr(doors, "call", call)
-    # a process of its own for each life: one that was killed blocks no other
-    monkeypatch.setattr(dispatch, "turn", lambda _merchant_id: nullcontext())
     monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=loop.time, time=loop.time))
     desk.sql(
         "payrail_owner",

@@ -153,6 +153,34 @@ def test_many_merchants_are_served_in_one_drain(desk: Desk) -> None:
     assert statuses == {"settled"}
 
 
+def test_what_many_merchants_have_due_is_one_call_each_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To claim it, to the bank, and to record what that says."""
+    desks = [desk, *(desk.beside() for _ in range(dispatch.TOGETHER - 1))]
+    payouts = [each.payout() for each in desks]
+    calls = []
+
+    def count(door: str) -> None:
+        call = getattr(doors, door)
+
+        async def counted(*arguments: Any, **named: Any) -> Any:
+            calls.append((door, len(arguments[1])))
+            return await call(*arguments, **named)
+
+        monkeypatch.setattr(doors, door, counted)
+
+    count("claim_payouts_for_many")
+    count("record_answers_for_many")
+    bank = Bank(always(paid))
+    drain(desk, bank)
+    assert calls == [
+        ("claim_payouts_for_many", len(desks)),
+        ("record_answers_for_many", len(desks)),
+    ]
+    assert [sorted(sent) for sent in bank.submitted] == [sorted(one.hex for one in payouts)]
+
+
 async def explode(_: Sequence[str]) -> NoReturn:
     message = "503 Service Unavailable"
     raise ConnectionError(message)
@@ -198,10 +226,21 @@ def test_nothing_is_refunded_without_a_listed_final_no(
 
 
 def test_one_unstorable_answer_does_not_spoil_its_neighbours(desk: Desk) -> None:
+    """Of the same merchant, or of others that are recorded in the same call."""
+    others = [desk.beside(), desk.beside()]
     good, bad, fine = (desk.payout(), desk.payout(), desk.payout())
-    drain(desk, Bank(always(lambda ref: Paid(ref, {"x": "\0" if ref == bad.hex else ""}))))
+    theirs = [other.payout() for other in others]
+    worst = theirs.pop()
+
+    def answer(rail_ref: str) -> Answer:
+        bad_text = {bad.hex: "\0", worst.hex: "\ud800"}.get(rail_ref, "")
+        return Paid(rail_ref, {"x": bad_text})
+
+    drain(desk, Bank(always(answer)))
     statuses = [desk.see(payout)["status"] for payout in (good, bad, fine)]
     assert statuses == ["settled", "processing", "settled"]
+    assert others[0].see(theirs[0])["status"] == "settled"
+    assert others[1].see(worst)["status"] == "processing"
 
 
 def test_an_unknown_outcome_is_asked_about_before_anything_is_sent(desk: Desk) -> None:
@@ -248,14 +287,14 @@ def test_a_worker_that_slept_does_not_send_late(
     clocks = SimpleNamespace(monotonic=lambda: now["monotonic"], time=lambda: now["time"])
     monkeypatch.setattr(dispatch, "time", clocks)
 
-    claim = doors.claim_payouts
+    claim = doors.claim_payouts_for_many
 
-    async def sleep(*arguments: Any, **named: Any) -> list[doors.Claim]:
+    async def sleep(*arguments: Any, **named: Any) -> dict[UUID, list[doors.Claim]]:
         claims = await claim(*arguments, **named)
         now[clock] += dispatch.LEASE.total_seconds()
         return claims
 
-    monkeypatch.setattr(doors, "claim_payouts", sleep)
+    monkeypatch.setattr(doors, "claim_payouts_for_many", sleep)
     bank = Bank(always(paid), always(lambda _: NotFound({})))
     drain(desk, bank)
     assert bank.submitted == []
@@ -361,7 +400,7 @@ def test_a_locked_merchant_holds_up_nobody(desk: Desk, monkeypatch: pytest.Monke
             )
             release.set()
             waiting = "SELECT pid FROM pg_locks WHERE NOT granted"
-            while len(desk.sql("admin", waiting)) < 4:  # noqa: ASYNC110  # PostgreSQL's view
+            while not desk.sql("admin", waiting):  # noqa: ASYNC110  # PostgreSQL's view
                 await asyncio.sleep(0.01)
             await settle(dispatcher, (other, other.payout()))
 
@@ -374,13 +413,15 @@ def test_one_merchants_trouble_is_not_the_others(
     monkeypatch.setattr(dispatch, "PATIENCE", 0.05)
     other = desk.beside()
     mine, theirs = desk.payout(), other.payout()
-    claim = doors.claim_payouts
+    claim = doors.claim_payouts_for_many
 
-    async def refuse(db: Any, merchant_id: Any, **named: Any) -> list[doors.Claim]:
-        if merchant_id == desk.merchant_id:
+    async def refuse(
+        db: Any, merchant_ids: Sequence[UUID], **named: Any
+    ) -> dict[UUID, list[doors.Claim]]:
+        if desk.merchant_id in merchant_ids:
             message = "chain broken"
-            raise psycopg.InternalError(message)
-        return await claim(db, merchant_id, **named)
+            raise psycopg.errors.DataCorrupted(message)
+        return await claim(db, merchant_ids, **named)
 
     async def act(dispatcher: Dispatcher) -> None:
         draining = asyncio.create_task(dispatcher.drain())
@@ -390,7 +431,7 @@ def test_one_merchants_trouble_is_not_the_others(
         await draining
 
     with monkeypatch.context() as patch:
-        patch.setattr(doors, "claim_payouts", refuse)
+        patch.setattr(doors, "claim_payouts_for_many", refuse)
         use(desk, Bank(always(paid)), act)
     assert desk.see(mine)["status"] == "pending"
 

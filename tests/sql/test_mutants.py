@@ -162,14 +162,14 @@ MUTANTS: Final = [
     Mutant(
         "a call for many locks nobody",
         (idempotency.test_a_call_for_many_holds_its_locks_until_it_is_committed,),
-        "merchant/lock_free_merchants.sql",
-        (("FOR NO KEY UPDATE SKIP LOCKED;", ";"),),
+        "merchant/lock_merchants.sql",
+        (("\n            FOR NO KEY UPDATE SKIP LOCKED", ""),),
     ),
     Mutant(
         "a call for many waits for a lock",
         (idempotency.test_a_call_for_many_waits_for_no_lock,),
-        "merchant/lock_free_merchants.sql",
-        ((" SKIP LOCKED;", ";"),),
+        "merchant/lock_merchants.sql",
+        ((" SKIP LOCKED", ""),),
     ),
     Mutant(
         "the balance is read before the lock",
@@ -423,14 +423,14 @@ MUTANTS: Final = [
     Mutant(
         "a repeated refusal refunds again",
         (outcomes.test_a_refund_happens_once,),
-        "payrail/record_answers.sql",
+        "payrail/apply_answers.sql",
         (
             (
                 "        IF effect IN ('noted', 'refused') THEN",
                 (
                     "        IF effect = 'repeated' THEN"
                     " INSERT INTO ledger.entries (merchant_id, currency, kind, amount, payout_id)"
-                    " VALUES (p_merchant_id, 'INR', 'release', v_payout.amount, payout_id);"
+                    " VALUES (v_merchant_id, 'INR', 'release', v_payout.amount, payout_id);"
                     " END IF; IF effect IN ('noted', 'refused') THEN"
                 ),
             ),
@@ -439,13 +439,13 @@ MUTANTS: Final = [
     Mutant(
         "anything a bank says is a final no",
         (partial(outcomes.test_only_a_listed_final_no_fails_a_payout, code="timeout"),),
-        "payrail/record_answers.sql",
+        "payrail/apply_answers.sql",
         (("WHERE f.code = v_said.code AND f.by_bank)", "WHERE TRUE)"),),
     ),
     Mutant(
         "a late success is swallowed",
         (outcomes.test_a_late_success_after_a_failure_is_never_dropped,),
-        "payrail/record_answers.sql",
+        "payrail/apply_answers.sql",
         (("IF effect = 'contradicted' OR (effect = 'applied'", "IF (effect = 'applied'"),),
     ),
     Mutant(
@@ -611,7 +611,7 @@ MUTANTS: Final = [
                 utr=None,
             ),
         ),
-        "payrail/record_answers.sql",
+        "payrail/apply_answers.sql",
         (("AND f.by_bank) THEN", "AND f.by_bank) AND FALSE THEN"),),
     ),
     Mutant(
@@ -624,7 +624,7 @@ MUTANTS: Final = [
                 kind="money_to_recover",
             ),
         ),
-        "payrail/record_answers.sql",
+        "payrail/apply_answers.sql",
         (
             (
                 "PERFORM rail.note_contradiction(",
@@ -878,7 +878,7 @@ MUTANTS: Final = [
     Mutant(
         "an answer that is not final is not kept",
         (rails.test_an_answer_that_is_not_final_is_kept_too_with_its_hash,),
-        "payrail/record_answers.sql",
+        "payrail/apply_answers.sql",
         (
             (
                 "            PERFORM rail.record_evidence(ARRAY[v_one]);\n",

@@ -112,7 +112,9 @@ FUNCTIONS = {
     "payrail.waiting_merchants": WORKER,
     "payrail.advance_payouts": WORKER | OPERATOR,
     "payrail.claim_payouts": WORKER,
+    "payrail.claim_payouts_for_many": WORKER,
     "payrail.record_answers": WORKER,
+    "payrail.record_answers_for_many": WORKER,
     "payrail.declare_rail": WORKER,
     "payrail.report_calls": WORKER,
     "payrail.receive_notices": WORKER | API,
@@ -173,7 +175,7 @@ FUNCTIONS = {
     "merchant.is_iban": NOBODY,
     "payrail.decide_approval": NOBODY,
     "merchant.lock_merchant": NOBODY,
-    "merchant.lock_free_merchants": NOBODY,
+    "merchant.lock_merchants": NOBODY,
     "merchant.require_durability": NOBODY,
     "merchant.find_key_manager": NOBODY,
     "merchant.refuse_change": NOBODY,
@@ -181,6 +183,7 @@ FUNCTIONS = {
     "webhook.wants": NOBODY,
     "webhook.lock_endpoint": NOBODY,
     "payrail.answer_requests": NOBODY,
+    "payrail.apply_answers": NOBODY,
     # what views call is called as whoever reads them
     "ledger.entry_hash": AUDITOR,
     "payout.has_its_proof": AUDITOR,
@@ -772,6 +775,7 @@ DOORS: dict[str, tuple[str, str]] = {
     "reject_payout": ("payrail_api", "%(merchant_id)s, %(awaiting_approval)s, 'asha', 'why'"),
     "advance_payouts": ("payrail_worker", "%(merchant_id)s"),
     "claim_payouts": ("payrail_worker", "%(merchant_id)s"),
+    "claim_payouts_for_many": ("payrail_worker", "ARRAY[%(merchant_id)s::uuid]"),
     "settle_payouts": (
         "payrail_operator",
         "%(merchant_id)s, ARRAY[ROW(%(processing)s, 'U', NULL)::payrail.settlement]",
@@ -788,6 +792,13 @@ DOORS: dict[str, tuple[str, str]] = {
         (
             "%(merchant_id)s, ARRAY[ROW(%(processing)s, 'paid', NULL, 'U', NULL, NULL, 1)"
             "::payrail.bank_answer]"
+        ),
+    ),
+    "record_answers_for_many": (
+        "payrail_worker",
+        (
+            "ARRAY[ROW(%(merchant_id)s, %(processing)s, 'paid', NULL, 'U', NULL, NULL, 1)"
+            "::payrail.addressed_answer]"
         ),
     ),
     "settle_payout": ("payrail_operator", "%(merchant_id)s, %(processing)s, 'U'"),
@@ -812,6 +823,7 @@ def test_the_money_doors_are_all_here() -> None:
     assert {*DOORS} == {n for n in moving if "." not in n} - inside | {
         "credit_merchant",
         "record_answers",
+        "record_answers_for_many",
     }
 
 

@@ -20,8 +20,8 @@ from psycopg.errors import (
 )
 from psycopg_pool import PoolTimeout
 
-from pyapp.web import gather
-from pyapp.web.gather import Gather
+from pyapp import gather
+from pyapp.gather import Gather
 from tests.conftest import Database
 from tests.web.client import Client
 from tests.web.conftest import Connection, NewClient
@@ -45,9 +45,15 @@ class Door:
     async def ask(self, *asks: Ask) -> list[str | BaseException]:
         """Ask for all of these at the same moment."""
         work = [asyncio.create_task(self.gather.ask(ask[0], ask)) for ask in asks]
-        await asyncio.sleep(0)
+        await some_turns()
         self.open.set()
         return await asyncio.gather(*work, return_exceptions=True)
+
+    async def begin(self, ask: Ask) -> asyncio.Task[str]:
+        """Ask for one, and have it under way."""
+        task = asyncio.create_task(self.gather.ask(ask[0], ask))
+        await some_turns()
+        return task
 
     async def _together(self, asks: Sequence[Ask]) -> list[str | None]:
         self.calls.append([*asks])
@@ -67,6 +73,12 @@ class Door:
             raise PoolTimeout
         if any(number == self.poison for _, number in asks):
             raise RaiseException
+
+
+async def some_turns() -> None:
+    """Let the loop go on until what was asked for has left."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -92,8 +104,19 @@ def test_everybody_gets_the_answer_to_what_they_asked(asks: list[Ask]) -> None:
 def test_what_waits_meanwhile_is_one_call() -> None:
     async def test() -> None:
         door = Door()
+        first = await door.begin(("first", 0))
         await door.ask(*((f"{number}", number) for number in range(60)))
-        assert [len(call) for call in door.calls] == [1, 59]
+        assert await first == "first0"
+        assert [len(call) for call in door.calls] == [1, 60]
+
+    run(test)
+
+
+def test_what_is_asked_for_in_one_turn_of_the_loop_is_one_call() -> None:
+    async def test() -> None:
+        door = Door()
+        await door.ask(*((f"{number}", number) for number in range(60)))
+        assert [len(call) for call in door.calls] == [60]
 
     run(test)
 
@@ -101,10 +124,7 @@ def test_what_waits_meanwhile_is_one_call() -> None:
 def test_the_next_call_leaves_before_anybody_has_the_last_ones_answer() -> None:
     async def test() -> None:
         door = Door()
-        first, second = (
-            asyncio.create_task(door.gather.ask(line, (line, 1))) for line in ("a", "b")
-        )
-        await asyncio.sleep(0)
+        first, second = await door.begin(("a", 1)), await door.begin(("b", 1))
         door.open.set()
         assert await first == "a1"
         assert door.calls == [[("a", 1)], [("b", 1)]]
@@ -120,9 +140,7 @@ def test_a_call_that_nothing_comes_back_from_holds_up_nobody(
 
     async def test() -> None:
         door = Door()
-        first, second = (
-            asyncio.create_task(door.gather.ask(line, (line, 1))) for line in ("a", "b")
-        )
+        first, second = await door.begin(("a", 1)), await door.begin(("b", 1))
         with pytest.raises(PoolTimeout, match="was not answered in time"):
             await first
         door.open.set()
@@ -145,8 +163,7 @@ def test_a_line_of_hundreds_holds_up_nobody() -> None:
 def test_of_a_line_one_call_is_under_way_at_a_time() -> None:
     async def test() -> None:
         door = Door()
-        waiting = [asyncio.create_task(door.gather.ask("a", ("a", n))) for n in range(10)]
-        await asyncio.sleep(0.01)
+        waiting = [await door.begin(("a", number)) for number in range(10)]
         assert door.calls == [[("a", 0)]]
         door.open.set()
         assert await asyncio.gather(*waiting) == [f"a{number}" for number in range(10)]
@@ -205,8 +222,7 @@ def test_a_door_that_gives_too_few_answers_gives_none() -> None:
 def test_whoever_has_gone_before_the_call_is_left_out_and_the_others_go_on() -> None:
     async def test() -> None:
         door = Door()
-        work = [asyncio.create_task(door.gather.ask("a", ("a", n))) for n in range(5)]
-        await asyncio.sleep(0.01)
+        work = [await door.begin(("a", number)) for number in range(5)]
         work[0].cancel()  # under way
         work[2].cancel()  # waits
         await asyncio.sleep(0.01)
@@ -225,8 +241,10 @@ def test_a_line_has_so_much_room_and_takes_none_of_the_others(
 
     async def test() -> None:
         door = Door()
+        away = await door.begin(("a", 99))
         found = await door.ask(*(("a", number) for number in range(15)), ("b", 1))
-        assert sum(isinstance(one, PoolTimeout) for one in found) == 4
+        assert sum(isinstance(one, PoolTimeout) for one in found) == 5
+        assert await away == "a99"
         assert found[-1] == "b1"
         assert await door.ask(("a", 1)) == ["a1"]  # there is room again
 
@@ -240,7 +258,7 @@ def test_who_has_waited_in_vain_takes_no_room(monkeypatch: pytest.MonkeyPatch) -
     async def test() -> None:
         door = Door()
         away = asyncio.create_task(door.gather.ask("a", ("a", 0)))
-        await asyncio.sleep(0)
+        await some_turns()
         for _ in range(3):
             work = (door.gather.ask("a", ("a", number)) for number in range(5))
             found = await asyncio.gather(*work, return_exceptions=True)
@@ -269,12 +287,12 @@ def test_who_waits_for_a_place_alone_waits_no_longer_than_others(
             return [*asks]
 
         door: Gather[str, str] = Gather("test", none, wait)
-        lines = [f"{number}" for number in range(gather._ALONE + 5)]
+        lines = [f"{number}" for number in range(door.few + 5)]
         work = [asyncio.create_task(door.ask(line, line)) for line in lines]
-        late = await asyncio.gather(*work[gather._ALONE :], return_exceptions=True)
+        late = await asyncio.gather(*work[door.few :], return_exceptions=True)
         assert all(isinstance(one, PoolTimeout) for one in late)
         stuck.set()
-        assert await asyncio.gather(*work[: gather._ALONE]) == lines[: gather._ALONE]
+        assert await asyncio.gather(*work[: door.few]) == lines[: door.few]
 
     run(test)
 
@@ -309,7 +327,7 @@ def test_whoever_gets_no_turn_is_told_so(monkeypatch: pytest.MonkeyPatch) -> Non
     async def test() -> None:
         door = Door()
         first = asyncio.create_task(door.gather.ask("a", ("a", 1)))
-        await asyncio.sleep(0)
+        await some_turns()
         with pytest.raises(PoolTimeout):
             await door.gather.ask("a", ("a", 2))
         door.open.set()

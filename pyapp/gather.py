@@ -22,14 +22,10 @@ from typing import Any, Final, Generic, TypeVar
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from pyapp.web import metrics
-
 Ask = TypeVar("Ask")
 Told = TypeVar("Told")
 Answers = TypeVar("Answers")
 
-_TOGETHER: Final = 100  # requests in a call
-_ALONE: Final = 8  # calls for one line
 _MOST: Final = 200  # requests of a line that may wait
 _PATIENCE: Final = 3.0  # seconds
 _SILENCE: Final = 10.0  # seconds that a call may take: twice what PostgreSQL gives a statement
@@ -50,18 +46,24 @@ class Gather(Generic[Ask, Told]):
     """One door, and who waits before it.
 
     `together` answers requests in their order, with None for what it could not; `alone` answers
-    requests of one line, and may wait for its lock.
+    requests of one line, and may wait for its lock. At most `most` requests are in a call for all,
+    and `few` calls for one line are under way.
     """
 
     name: str
     together: Callable[[Sequence[Ask]], Awaitable[Sequence[Told | None]]]
-    alone: Callable[[Sequence[Ask]], Awaitable[Sequence[Told]]]
+    alone: Callable[[Sequence[Ask]], Awaitable[Sequence[Told | None]]]
+    most: int = 100
+    few: int = 8
     _lines: dict[Hashable, deque[_Request[Ask, Told]]] = field(default_factory=dict)
     _away: set[Hashable] = field(default_factory=set)  # lines of which a call is under way
     _flying: bool = False  # a call for all is under way
-    _few: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ALONE))
+    _few: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _timer: asyncio.TimerHandle | None = None  # of whoever waits
+
+    def __post_init__(self) -> None:
+        self._few = asyncio.Semaphore(self.few)
 
     async def ask(self, line: Hashable, ask: Ask) -> Told:
         """Ask for one call, and return its answer.
@@ -79,7 +81,7 @@ class Gather(Generic[Ask, Told]):
         waiting.append(_Request(line, ask, answer, loop.time() + _PATIENCE))
         if self._timer is None:
             self._timer = loop.call_later(_PATIENCE, self._expire)
-        self._start()
+        loop.call_soon(self._start)  # with whoever else asks in this turn of the loop
         return await answer
 
     def _expire(self) -> None:
@@ -109,8 +111,8 @@ class Gather(Generic[Ask, Told]):
         taken: list[_Request[Ask, Told]] = []
         here = [line for line in self._lines if line not in self._away]
         touched: set[Hashable] = set()
-        while here and len(taken) < _TOGETHER:
-            for line in here[: _TOGETHER - len(taken)]:
+        while here and len(taken) < self.most:
+            for line in here[: self.most - len(taken)]:
                 touched.add(line)
                 request = self._lines[line].popleft()
                 if not request.answer.done():  # else whoever asked has gone
@@ -122,7 +124,6 @@ class Gather(Generic[Ask, Told]):
         return taken
 
     async def _fly(self, requests: list[_Request[Ask, Told]]) -> None:
-        metrics.gathered(self.name, len(requests))
         told: Sequence[Told | None] = [None] * len(requests)
         try:
             told = _whole(requests, await self._answered(self.together, requests))
@@ -170,7 +171,8 @@ class Gather(Generic[Ask, Told]):
         if not wanted:
             return None
         try:
-            told = _whole(wanted, await self._answered(self.alone, wanted))
+            found = await self._answered(self.alone, wanted)
+            told = _whole(wanted, [one for one in found if one is not None])
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
             return exc
         _give(wanted, told)
@@ -205,6 +207,8 @@ def _whole(requests: Sequence[object], told: Sequence[Told]) -> Sequence[Told]:
 
 def _is_of_all(exc: Exception) -> bool:
     """Tell what no single request is the cause of, so that asking one by one is of no use."""
+    if isinstance(exc, UnicodeError):
+        return False
     return not isinstance(exc, psycopg.Error) or (exc.sqlstate or _OF_ALL[0]).startswith(_OF_ALL)
 
 
