@@ -1,6 +1,6 @@
 -- Promises: as merchant.lock_merchant, for these merchants; returns which are locked. Those whose row somebody else holds, or who are not
--- there, are left out, so that it never waits and there is no order in which two callers could wait for each other. With p_wait it waits for
--- all, in the order of their ids.
+-- there, are left out, so that it never waits and there is no order in which two callers could wait for each other. With p_wait it
+-- waits for all, in the order of their ids.
 -- Lock: the merchants' rows, FOR NO KEY UPDATE.
 -- Raises: PR901, PR902 (merchant.require_durability); with p_wait PR401 no such merchant.
 CREATE OR REPLACE FUNCTION merchant.lock_merchants(p_merchant_ids uuid[], p_wait boolean)

@@ -1,6 +1,6 @@
 -- Promises: as payrail.record_answers, for payouts of many merchants under one commit: one row per answer, in order. Nobody waits for
--- another's lock: where somebody else holds the merchant's row, or there is no such merchant, the row is NULLs and nothing is done; ask again
--- with p_wait, which waits for all of their merchants, in the order of their ids.
+-- another's lock: where somebody else holds the merchant's row, or there is no such merchant, the row is NULLs and nothing is done;
+-- ask again with p_wait, which waits for all of their merchants, in the order of their ids.
 -- Lock: those of the merchants that are free, or all of them.
 -- Raises: PR111 no array, PR901, PR902; with p_wait PR401 no such merchant.
 CREATE OR REPLACE FUNCTION payrail.record_answers_for_many(
