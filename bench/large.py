@@ -26,7 +26,7 @@ _STEP: Final = 100  # payouts of each merchant that are copied at once
 _FREE: Final = 15 * 10**9  # bytes that stay free on the disk
 
 # What is another in a copy: number i, made.payout_id, at made.at; all else is as it was.
-_COPIES: Final[Mapping[LiteralString, Mapping[str, LiteralString]]] = {
+COPIES: Final[Mapping[LiteralString, Mapping[str, LiteralString]]] = {
     "payout.payouts": {
         "payout_id": "made.payout_id",
         "created_at": "made.at",
@@ -109,7 +109,7 @@ def _figures(bench: Bench, payouts: int) -> Figures:
     compared = _compare(bench, payouts)
     say("its indexes built anew")
     with bench.connect("large") as connection:
-        for table in _COPIES:
+        for table in COPIES:
             connection.execute(f"REINDEX TABLE {table}")
         dense = [
             replace(one, what=f"{one.what} built anew")
@@ -121,7 +121,7 @@ def _figures(bench: Bench, payouts: int) -> Figures:
 
 def _fill(bench: Bench, connection: psycopg.Connection, each: int) -> None:
     copies = []
-    for number, (table, others) in enumerate(_COPIES.items()):
+    for number, (table, others) in enumerate(COPIES.items()):
         connection.execute(
             f"ALTER TABLE {table} DISABLE TRIGGER ALL;"
             f" CREATE TABLE public.s{number} AS SELECT * FROM {table} WHERE payout_id IS NOT NULL;"
@@ -171,7 +171,7 @@ def _fill(bench: Bench, connection: psycopg.Connection, each: int) -> None:
         connection.execute("ANALYZE public.made")
         for copy in copies:
             connection.execute(copy)
-    for table in _COPIES:
+    for table in COPIES:
         connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
 
 
@@ -184,7 +184,7 @@ def _weigh(connection: psycopg.Connection, payouts: int) -> Figures:
         " round(pg_relation_size(i.indexrelid)::numeric / %(payouts)s, 1))"
         " FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid"
         " WHERE c.oid = ANY (%(tables)s::regclass[]) GROUP BY c.oid ORDER BY 2 DESC",
-        {"payouts": payouts, "tables": [*_COPIES]},
+        {"payouts": payouts, "tables": [*COPIES]},
     ).fetchall()
     figures = []
     for table, heap, indexes, detail in rows:

@@ -80,7 +80,8 @@ PARTS: Final[Mapping[str, Part]] = {
     "wire": Part("G7", "tests/web/test_wire.py", {"FUZZ": "1000000"}, {"FUZZ": "20000"}),
     "schema": Part("G7", "tests/web/test_schemathesis.py", {"SECONDS": "300"}, {"SECONDS": "10"}),
     "failover": Part("G10", "tests/faults/test_failover.py"),
-    "drill": Part("G9", "tests/faults/test_drill.py", select="random"),
+    "drill": Part("G9", "tests/faults/test_drill.py"),
+    "upgrade": Part("G1", "tests/upgrades/test_online.py", {"ROWS": "1000000"}),
     "mutants of the SQL": Part("all", "tests/sql/test_mutants.py", select="noticed", at_once=2),
     "mutants of the shell": Part(
         "all",

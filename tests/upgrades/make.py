@@ -3,11 +3,13 @@
 For each number of migrations that there ever was, the code of that time migrates an empty
 database and does what its doors can; a dump of all of it is kept in schemas.tar.xz, from which
 test_upgrades.py goes on. What is there stays as it is; only missing versions are added.
+The Python of the last version but this one is kept in shell.tar.xz, for test_online.py.
 """
 
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import shutil
 import subprocess
@@ -24,6 +26,7 @@ from pyapp.embedded import Server
 from pyapp.settings import ROOT
 
 KEPT: Final = Path(__file__).with_name("schemas.tar.xz")
+SHELL: Final = KEPT.with_name("shell.tar.xz")
 
 MIGRATE: Final = """
 import sys
@@ -143,6 +146,11 @@ def work(admin: psycopg.Connection) -> None:
 
 def main() -> None:
     """Add the versions that are missing."""
+    *_, last, _ = [commit for _, commit in sorted(versions().items())]
+    shell = subprocess.run(
+        ["git", "archive", last, "pyapp"], cwd=ROOT, check=True, capture_output=True
+    ).stdout
+    SHELL.write_bytes(lzma.compress(shell, preset=9))
     dumps = kept() if KEPT.exists() else {}
     folder = Path(tempfile.mkdtemp(prefix="payrail-upgrades-"))
     folder.chmod(0o755)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,14 +22,21 @@ DUMPS: Final = kept()
 
 @pytest.fixture(params=sorted(DUMPS), ids=lambda name: name.removesuffix(".sql"))
 def old(request: pytest.FixtureRequest, database: Database) -> Iterator[Settings]:
-    """A database as a version left it; the roles are there, as on a server that has others."""
+    """A database as a version left it."""
+    with restored(database, request.param) as settings:
+        yield settings
+
+
+@contextmanager
+def restored(database: Database, dump: str) -> Iterator[Settings]:
+    """Have a database as a version left it; the roles are there, as on a server that has others."""
     name = psycopg.conninfo.conninfo_to_dict(database.conninfo("admin"))["dbname"]
     emptied = f"{name}_old"
     with psycopg.connect(database.settings.conninfo("admin"), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {emptied} TEMPLATE template0".encode())
     url = psycopg.conninfo.make_conninfo(database.conninfo("admin"), dbname=emptied)
     with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(DUMPS[request.param])
+        admin.execute(DUMPS[dump])
     yield Settings(database_url=url)
     with psycopg.connect(database.settings.conninfo("admin"), autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {emptied} WITH (FORCE)".encode())
