@@ -4,7 +4,12 @@
 CREATE EXTENSION IF NOT EXISTS citus;
 
 -- Citus calls every trigger unsafe that might look at another shard. Ours look at NEW, OLD and rows of the same merchant.
+-- A migrate makes them anew, hence for every session to come, on each node.
 SELECT set_config('citus.enable_unsafe_triggers', 'on', FALSE);
+SELECT run_command_on_all_nodes(format('ALTER DATABASE %I SET citus.enable_unsafe_triggers = on', current_database()));
+
+-- A door that runs on the coordinator reaches the other nodes as its owner. Their pg_hba.conf has to let it in, from the nodes only.
+ALTER ROLE payrail_owner LOGIN;
 
 -- From a table that every node has, or that only the coordinator has, no foreign key can lead into the shards. Whoever writes these
 -- rows holds the merchant's lock, or has just read the merchant.

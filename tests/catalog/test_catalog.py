@@ -647,7 +647,7 @@ def test_the_job_queue_is_used_in_one_place(catalog: Connection) -> None:
     users.remove("audit.current_definitions")
     # and the console at whether a worker is alive
     users.remove("payrail.work")
-    assert users == {"rail.defer_dispatch", "rail.dispatch_is_waiting"}
+    assert users == {"rail.wake_worker", "rail.defer_dispatch", "rail.dispatch_is_waiting"}
 
 
 # -------------------------------------------------------------------------------------- Python

@@ -492,6 +492,19 @@ def test_a_created_payout_has_one_alarm_waiting(desk: Desk) -> None:
     assert row["jobs"] == 1
 
 
+def test_where_there_is_no_job_queue_a_payout_is_created_all_the_same(own_desk: Desk) -> None:
+    """As on a node of a cluster that only has shards."""
+    with own_desk.connection("admin").transaction(force_rollback=True):
+        own_desk.sql("admin", "DROP SCHEMA procrastinate CASCADE", [])
+        (row,) = own_desk.sql(
+            "admin",
+            "SELECT status"
+            " FROM payrail.create_payout(%(merchant_id)s, 'k', 1, 'demo-bank-account')",
+        )
+        assert row["status"] == 201
+    assert own_desk.table("payouts") == []
+
+
 def test_nothing_new_is_no_alarm(own_desk: Desk) -> None:
     """A rejection has no work in it, and the work of a replay is done."""
     desk = own_desk
