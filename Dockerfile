@@ -9,8 +9,9 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 
 WORKDIR /app
 COPY . .
-# editable: sql/ and migrations/ are read from beside the package
-RUN pip install --no-cache-dir --editable . \
+# nothing but what requirements.txt has the hash of; editable: sql/ and migrations/ are read from beside the package
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt \
+    && pip install --no-cache-dir --no-deps --editable . \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin payrail \
     && install --directory --owner=10001 /bank
 

@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ import jsonschema
 import psycopg
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pyapp import settings
 from pyapp.settings import ROOT
@@ -262,9 +266,41 @@ def test_no_secret_gets_into_the_image_or_into_git() -> None:
             assert any(fnmatch(name, pattern) for pattern in ignored), (file, name)
 
 
+def test_the_image_installs_only_what_is_pinned_by_hash() -> None:
+    """All that what it needs needs itself, within its bounds, and nothing from elsewhere."""
+    lines = (ROOT / "requirements.txt").read_text().replace("\\\n", "").splitlines()
+    pins = dict[str, str]()
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        pin, *hashes = line.split()
+        name, _, version = pin.partition("==")
+        pins[canonicalize_name(name)] = version
+        assert hashes
+        assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", one) for one in hashes), line
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(text) for text in project["dependencies"]]
+    seen = set[tuple[str, str]]()
+    while wanted:
+        one = wanted.pop()
+        assert one.specifier.contains(pins[canonicalize_name(one.name)]), one
+        for extra in ("", *one.extras):
+            if (one.name, extra) in seen:
+                continue
+            seen.add((one.name, extra))
+            for text in metadata.requires(one.name) or []:
+                needed = Requirement(text)
+                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                    wanted.append(needed)
+    install, ours, *_ = (step.strip() for step in instructions("RUN")[0].split("&&"))
+    assert "--require-hashes --requirement requirements.txt" in install
+    assert "--no-deps" in ours
+
+
 def test_the_image_has_what_it_needs() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    for name in ("pyapp", "sql", "migrations", "pyproject.toml", "README.md", "LICENSE"):
+    needed = ("pyapp", "sql", "migrations", "pyproject.toml", "requirements.txt", "README.md")
+    for name in (*needed, "LICENSE"):
         assert (ROOT / name).exists()
         assert not any(fnmatch(name, pattern.rstrip("/")) for pattern in ignored), name
 
