@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -59,7 +59,7 @@ class Outcome:
     skipped: int
     seconds: float
     date: str
-    commit: str | None
+    commit: str | None = None
 
 
 PARTS: Final[Mapping[str, Part]] = {
@@ -109,15 +109,15 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.save and arguments.quick:
         parser.error("--save keeps a long run: not with --quick")
-    machine = report.machine()
+    machine, commit = report.machine(), report.commit()
     outcomes = []
     for place, name in enumerate(arguments.only, 1):
         say(f"[{place}/{len(arguments.only)}] {name} ...")
-        outcome = run(name, PARTS[name], is_quick=arguments.quick)
+        outcome = replace(run(name, PARTS[name], is_quick=arguments.quick), commit=commit)
         say(f"{name}: {'FAILED' if outcome.failed else 'passed'}, {outcome.seconds:.0f} s")
         outcomes.append(outcome)
-    if arguments.save:
-        save(machine, outcomes)
+        if arguments.save:  # at once: what was found stays found if the rest is not waited for
+            save(machine, [outcome])
     text = document(machine, outcomes) if arguments.json else table(outcomes)
     print(text)  # noqa: T201  # what was asked for
     return any(outcome.failed for outcome in outcomes)
@@ -157,7 +157,6 @@ def run(name: str, part: Part, *, is_quick: bool) -> Outcome:
         skipped=tests["skipped"],
         seconds=round(time.monotonic() - began, 1),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        commit=report.commit(),
     )
 
 

@@ -189,7 +189,7 @@ class Dispatcher:
             None
             if one is None
             else _Claimed(claims=one, is_more=len(one) == limit, started=started)
-            for one in map(claims.get, merchant_ids)
+            for one in (claims.pop(merchant_id, None) for merchant_id in merchant_ids)  # once
         ]
 
     async def _finish(self, merchant_id: UUID, claimed: _Claimed) -> None:
