@@ -42,6 +42,7 @@ WORK: Final = ("-c", A_SHORT_LEASE)
 OPEN: Final = """
 SELECT count(*) AS open FROM payrail.payouts WHERE status IN ('pending', 'processing')
 """
+TAIL: Final = 800  # seconds; who was tried ten times is asked about after up to 640
 CROWD: Final = 200  # payouts under way at a time
 
 log = logging.getLogger(__name__)
@@ -65,9 +66,12 @@ def test_after_a_minute_of_everything_the_banks_report_has_no_difference(
                 kills = live(desk, env, tmp_path / "worker.log")
                 bank.faults(drop=0.0, duplicate_callbacks=0.0, reorder_callbacks=False, seed=7)
                 with start(WORK, env, tmp_path / "worker.log") as worker:
-                    until(lambda: under_way(desk) == 0, 180)
-                    worker.terminate()
-                    worker.wait(60)
+                    try:
+                        until(lambda: under_way(desk) == 0, TAIL)
+                        worker.terminate()
+                        worker.wait(60)
+                    finally:
+                        worker.kill()
             finally:
                 api.kill()
         statuses = Counter(row["status"] for row in desk.table("payouts"))
