@@ -147,7 +147,13 @@ def test_it_leaves_nothing_and_changes_nothing(kept: Kept, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_drill_that_is_ended_leaves_nothing_either(kept: Kept, number: signal.Signals) -> None:
+def test_a_drill_that_is_ended_leaves_nothing_either(
+    kept: Kept, number: signal.Signals, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(partial(signal.signal, number, signal.getsignal(number)))
+    signal.signal(
+        number, lambda *_: None
+    )  # so that a drill started by nohup or with & hears it too
     copies = kept.server.home.parent / number.name
     copies.mkdir(mode=0o755)
     for step in ("data/PG_VERSION", "data/postmaster.pid", ".s.PGSQL.*"):
