@@ -128,7 +128,8 @@ class Gather(Generic[Ask, Told]):
         try:
             told = _whole(requests, await self._answered(self.together, requests))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
-            if _is_of_all(exc):
+            # but what took too long together may be one line's, and does not hold up the others alone
+            if _is_of_all(exc) and not isinstance(exc, psycopg.errors.QueryCanceled):
                 _fail(requests, exc)
         self._flying = False
         rest: dict[Hashable, list[_Request[Ask, Told]]] = {}
@@ -207,9 +208,10 @@ def _whole(requests: Sequence[object], told: Sequence[Told]) -> Sequence[Told]:
 
 def _is_of_all(exc: Exception) -> bool:
     """Tell what no single request is the cause of, so that asking one by one is of no use."""
-    if isinstance(exc, UnicodeError):
-        return False
-    return not isinstance(exc, psycopg.Error) or (exc.sqlstate or _OF_ALL[0]).startswith(_OF_ALL)
+    if isinstance(exc, psycopg.Error) and exc.sqlstate is not None:
+        return exc.sqlstate.startswith(_OF_ALL)
+    # psycopg refuses text that PostgreSQL can't hold before it is sent
+    return not isinstance(exc, UnicodeError | psycopg.DataError)
 
 
 def _give(requests: Sequence[_Request[Ask, Told]], told: Sequence[Told | None]) -> None:

@@ -304,6 +304,17 @@ def test_a_worker_that_slept_does_not_send_late(
     assert desk.see(asked)["unknown_reason"] == "the bank could not be asked in time"
 
 
+def test_an_answer_that_can_not_be_stored_takes_nothing_from_the_others(desk: Desk) -> None:
+    bad, others = desk.payout(), [desk.beside() for _ in range(5)]
+    theirs = [other.payout() for other in others]
+    drain(desk, Bank(always(lambda ref: Paid("U\0", {}) if ref == bad.hex else paid(ref))))
+    assert {
+        other.see(payout)["status"] for other, payout in zip(others, theirs, strict=True)
+    } == {"settled"}
+    assert desk.see(bad)["status"] == "processing"
+    assert desk.see(bad)["unknown_reason"] == "the bank's answer can't be stored"
+
+
 def test_no_lock_and_no_transaction_is_held_while_the_bank_is_called(desk: Desk) -> None:
     desk.payout()
     seen: list[Any] = []

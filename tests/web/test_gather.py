@@ -33,9 +33,17 @@ BODY = {"amount_paise": 100, "bank_account_id": "demo-bank-account"}
 class Door:
     """A door that is slow to open, and keeps who came through it together."""
 
-    def __init__(self, *, locked: str = "", poison: int = -1, away: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        locked: str = "",
+        poison: int = -1,
+        fault: Exception | None = None,
+        away: bool = False,
+    ) -> None:
         self.locked = locked
         self.poison = poison
+        self.fault = fault or RaiseException()
         self.away = away
         self.calls: list[list[Ask]] = []
         self.alone: list[list[Ask]] = []
@@ -72,7 +80,7 @@ class Door:
         if self.away:
             raise PoolTimeout
         if any(number == self.poison for _, number in asks):
-            raise RaiseException
+            raise self.fault
 
 
 async def some_turns() -> None:
@@ -182,13 +190,31 @@ def test_a_locked_line_is_asked_again_for_itself_and_delays_only_its_own() -> No
     run(test)
 
 
-def test_poison_hurts_only_itself() -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(RaiseException(), id="PostgreSQL refuses it"),
+        pytest.param(psycopg.DataError("NUL"), id="psycopg refuses it"),
+        pytest.param(UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogate"), id="it is no text"),
+    ],
+)
+def test_poison_hurts_only_itself(fault: Exception) -> None:
     async def test() -> None:
-        door = Door(poison=7)
+        door = Door(poison=7, fault=fault)
         asks = [("ab"[number % 2], number) for number in range(20)]
         found = await door.ask(*asks)
-        assert isinstance(found.pop(7), RaiseException)
+        assert isinstance(found.pop(7), type(fault))
         assert found == [f"{line}{number}" for line, number in asks if number != 7]
+
+    run(test)
+
+
+def test_a_line_that_takes_too_long_takes_nothing_from_the_others() -> None:
+    async def test() -> None:
+        door = Door(poison=7, fault=QueryCanceled())
+        found = await door.ask(*((f"line{number}", number) for number in range(20)))
+        assert isinstance(found.pop(7), QueryCanceled)
+        assert found == [f"line{number}{number}" for number in range(20) if number != 7]
 
     run(test)
 
