@@ -7,11 +7,12 @@ Refusals arrive as psycopg errors with the door's SQLSTATE; see `errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, Generic, LiteralString, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -3028,13 +3029,25 @@ def _composites(items: Sequence[_Composite]) -> str:
 
 
 def _fields(item: _Composite) -> str:
-    values = [getattr(item, name) for name in item.__slots__]
-    return ",".join(["" if value is None else _quote(_text(value)) for value in values])
+    return ",".join([_field(value) for value in _all_of(type(item))(item)])
+
+
+@cache
+def _all_of(kind: type[_Composite]) -> Callable[[_Composite], tuple[object, ...]]:
+    return attrgetter(*kind.__slots__)
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return _quote(value)
+    if isinstance(value, int | UUID):
+        return str(value)
+    return _quote(_text(value))
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
     if isinstance(value, timedelta):
         return f"{value.total_seconds():.6f} seconds"
     if isinstance(value, bytes):

@@ -1,8 +1,16 @@
-"""HTTP as uvicorn speaks it, but for one thing: answers come in the order of their requests."""
+"""HTTP as uvicorn speaks it, but for two things.
+
+Answers come in the order of their requests, and an answer's head and body go out together.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, Final, cast
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_MUCH: Final = 64 * 1024  # bytes, which is where the transport tells its writer to wait
 
 
 class Protocol(HttpToolsProtocol):
@@ -13,6 +21,10 @@ class Protocol(HttpToolsProtocol):
     """
 
     _late: str | None = None  # the answer that has to wait
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Write by way of what joins."""
+        super().connection_made(cast("asyncio.Transport", _Joined(transport, self.loop)))
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless nothing that follows can be understood."""
@@ -36,3 +48,37 @@ class Protocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return bool(self.cycle.response_complete)
+
+
+class _Joined:
+    """A transport that writes once what is written in one turn of the loop.
+
+    uvicorn writes the head of an answer and its body apart: two calls of the system, for which the
+    client wakes twice.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = bytearray()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # all else is the transport's own
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write this at the end of the turn, or at once when it is much."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held += data
+        if len(self._held) >= _MUCH:
+            self._flush()
+
+    def close(self) -> None:
+        """Close, once all is written."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, bytearray()
+        if held and not self._transport.is_closing():
+            self._transport.write(held)

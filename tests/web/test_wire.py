@@ -13,6 +13,7 @@ import os
 import random
 import re
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -218,6 +219,12 @@ class Wire:
         while self._more():
             pass
         return self._take(len(self._got))
+
+    def pieces(self) -> int:
+        """Return how many segments with data have come (tcpi_data_segs_in of linux/tcp.h)."""
+        assert self._socket
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+        return int.from_bytes(info[152:156], sys.byteorder)
 
     def close(self) -> None:
         if self._socket:
@@ -498,6 +505,18 @@ def served(database: Database, tmp_path: Path) -> Iterator[Web]:
         SANDBOX_BANK_SECRET=banks.SECRET,
     ) as running:
         yield running
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the system does not tell")
+def test_an_answer_comes_in_one_piece(web: Web) -> None:
+    wire = Wire(web.port)
+    wire.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    reply = wire.reply()
+    assert reply
+    assert reply.body == b'{"status":"ok"}'
+    assert wire.pieces() == 1
+    wire.close()
+
 
 
 @pytest.fixture
