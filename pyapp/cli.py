@@ -845,6 +845,13 @@ async def _audit(db: database.Pool, _: Arguments) -> Answer:
     return Answer(findings, f"{text}\n\n{verdict}{samples}", code=1 if broken else 0)
 
 
+def _end(number: int, _: object) -> NoReturn:
+    """End by a signal; a second one is not to break off the clearing up."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def _drill_restore(config: Settings, args: Arguments) -> int:
     import random  # noqa: PLC0415  # other commands start faster without it
 
@@ -852,7 +859,7 @@ def _drill_restore(config: Settings, args: Arguments) -> int:
 
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that what it made is removed all the same
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+            signal.signal(number, _end)
     url = conninfo_to_dict(config.database_url or "")
     try:
         found = drill.restore(

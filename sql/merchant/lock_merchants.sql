@@ -11,7 +11,7 @@ DECLARE
     v_merchant_ids uuid[] := ARRAY(SELECT DISTINCT u FROM unnest(p_merchant_ids) u ORDER BY u);
     v_merchant_id uuid;
 BEGIN
-    IF NOT p_wait THEN
+    IF p_wait IS NOT TRUE THEN
         PERFORM merchant.require_durability();
         RETURN ARRAY(
             SELECT m.merchant_id

@@ -162,6 +162,8 @@ def test_a_drill_that_is_ended_leaves_nothing_either(
             locks = copies.glob("*/home/data/postmaster.pid")
             pids = [int(lock.read_text().split()[0]) for lock in locks]
             drill.send_signal(number)
+            if number != signal.SIGINT:
+                drill.send_signal(number)  # an impatient one
             drill.communicate()
             assert drill.returncode != 0
         assert list(copies.iterdir()) == []
