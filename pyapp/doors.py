@@ -7,13 +7,13 @@ Refusals arrive as psycopg errors with the door's SQLSTATE; see `errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
 from operator import attrgetter
-from typing import Any, Final, Generic, LiteralString, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, LiteralString, TypeAlias, TypeVar, cast, get_args
 from uuid import UUID
 
 import msgspec
@@ -3021,6 +3021,7 @@ def _json(value: Mapping[str, Any] | None) -> Jsonb | None:
 _Composite: TypeAlias = (
     PayoutRequest | AddressedRequest | BankAnswer | Notice | ReportLine | DeliveryResult
 )
+_VALUES: Final = {kind: attrgetter(*kind.__slots__) for kind in get_args(_Composite)}
 
 
 def _composites(items: Sequence[_Composite]) -> str:
@@ -3029,12 +3030,7 @@ def _composites(items: Sequence[_Composite]) -> str:
 
 
 def _fields(item: _Composite) -> str:
-    return ",".join([_field(value) for value in _all_of(type(item))(item)])
-
-
-@cache
-def _all_of(kind: type[_Composite]) -> Callable[[_Composite], tuple[object, ...]]:
-    return attrgetter(*kind.__slots__)
+    return ",".join([_field(value) for value in _VALUES[type(item)](item)])
 
 
 def _field(value: object) -> str:

@@ -128,7 +128,7 @@ class Gather(Generic[Ask, Told]):
         try:
             told = _whole(requests, await self._answered(self.together, requests))
         except Exception as exc:  # noqa: BLE001  # whoever asked is to hear of it
-            # but what took too long together may be one line's, and does not hold up the others alone
+            # what took too long together may be one line's, and not hold up the others alone
             if _is_of_all(exc) and not isinstance(exc, psycopg.errors.QueryCanceled):
                 _fail(requests, exc)
         self._flying = False

@@ -518,7 +518,6 @@ def test_an_answer_comes_in_one_piece(web: Web) -> None:
     wire.close()
 
 
-
 @pytest.fixture
 def guests(served: Web, database: Database, operator: Connection) -> list[Guest]:
     """Merchants with money, who may ask as often as they like."""
