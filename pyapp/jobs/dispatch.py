@@ -196,7 +196,7 @@ class Dispatcher:
         """Take one claim to the bank, and record what that said."""
         try:
             answers = await self._answers(claimed.claims, claimed.started)
-            await self._note(merchant_id, claimed, answers)
+            await self._note(merchant_id, claimed.claims, answers)
         except Exception as exc:  # noqa: BLE001  # when the lease ends, the bank is asked
             log.failure("dispatch failed", exc, merchant_id=merchant_id)
             await asyncio.sleep(PATIENCE)
@@ -218,12 +218,11 @@ class Dispatcher:
     # ------------------------------------------------------------------------------- the record
 
     async def _note(
-        self, merchant_id: UUID, claimed: _Claimed, answers: Mapping[str, Answer]
+        self, merchant_id: UUID, claims: Sequence[doors.Claim], answers: Mapping[str, Answer]
     ) -> None:
         """Record each answer with its evidence; what isn't final stays processing for later."""
-        claims = claimed.claims
         said = [_told(claim, answers.get(claim.rail_ref, _SILENCE)) for claim in claims]
-        effects = await self._tell(merchant_id, said, claimed.started)
+        effects = await self._tell(merchant_id, said)
         for effect in effects:
             if effect.effect == "contradicted":
                 _alarm("evidence contradicts", merchant_id, effect)
@@ -238,16 +237,16 @@ class Dispatcher:
             )
 
     async def _tell(
-        self, merchant_id: UUID, said: Sequence[doors.BankAnswer], started: _Moment
+        self, merchant_id: UUID, said: Sequence[doors.BankAnswer]
     ) -> list[doors.Effect]:
         """Record a batch; where PostgreSQL can't store one item's text, only that is unknown."""
         if not said:
             return []
         try:
-            return await self._keep(merchant_id, said, started)
+            return await self._records.ask(merchant_id, said)
         except (psycopg.DataError, UnicodeError) as exc:
             if len(said) > 1:
-                singly = [await self._tell(merchant_id, [item], started) for item in said]
+                singly = [await self._tell(merchant_id, [item]) for item in said]
                 return [effect for effects in singly for effect in effects]
             (item,) = said
             log.failure("answer unreadable", exc, payout_id=item.payout_id)
@@ -258,20 +257,7 @@ class Dispatcher:
                 reason="the bank's answer can't be stored",
                 attempt=item.attempt,
             )
-            return await self._keep(merchant_id, [unreadable], started)
-
-    async def _keep(
-        self, merchant_id: UUID, said: Sequence[doors.BankAnswer], started: _Moment
-    ) -> list[doors.Effect]:
-        """Record a batch, again and again for half the lease: only here is what the bank said."""
-        while True:
-            try:
-                return await self._records.ask(merchant_id, said)
-            except psycopg.OperationalError as exc:
-                if self.stopping.is_set() or started.is_half_over():
-                    raise
-                log.failure("answers not recorded", exc, merchant_id=merchant_id)
-                await asyncio.sleep(PATIENCE)
+            return await self._records.ask(merchant_id, [unreadable])
 
     async def _record(
         self, batches: Sequence[Sequence[doors.BankAnswer]], *, wait: bool = False
@@ -296,7 +282,7 @@ class _Moment:
     steady: float = field(default_factory=time.monotonic)
     wall: float = field(default_factory=time.time)
 
-    def is_half_over(self) -> bool:
+    def is_too_old_to_send(self) -> bool:
         """Whether half the lease is over: then the payout's send_before may have passed."""
         age = max(time.monotonic() - self.steady, time.time() - self.wall)
         return age >= LEASE.total_seconds() / 2

@@ -33,7 +33,7 @@ _LATE: Final[dict[str, Answer]] = {
 class Clock(Protocol):
     """Tells whether something may still be sent."""
 
-    def is_half_over(self) -> bool:
+    def is_too_old_to_send(self) -> bool:
         """Whether the payout's send_before may have passed."""
 
 
@@ -105,7 +105,7 @@ class Teller:
     async def _talk(self, action: str, batch: Sequence[_Waiting]) -> None:
         answers: dict[str, Answer] = {}
         try:
-            late = [one for one in batch if one.moment.is_half_over()]
+            late = [one for one in batch if one.moment.is_too_old_to_send()]
             answers |= {one.claim.rail_ref: _LATE[action] for one in late}
             timely = {one.claim.rail_ref: one.claim for one in batch if one not in late}
             if timely:

@@ -163,7 +163,7 @@ MUTANTS: Final = (
     Mutant(
         "what was claimed long ago is sent",
         "jobs/teller.py",
-        "if one.moment.is_half_over()]\n",
+        "if one.moment.is_too_old_to_send()]\n",
         "if one.moment is None]\n",
         "jobs/test_dispatch.py::test_a_worker_that_slept_does_not_send_late",
     ),

@@ -15,8 +15,6 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from psycopg.errors import QueryCanceled
-from psycopg_pool import PoolTimeout
 
 from pyapp import doors
 from pyapp.database import open_pool
@@ -310,44 +308,11 @@ def test_an_answer_that_can_not_be_stored_takes_nothing_from_the_others(desk: De
     bad, others = desk.payout(), [desk.beside() for _ in range(5)]
     theirs = [other.payout() for other in others]
     drain(desk, Bank(always(lambda ref: Paid("U\0", {}) if ref == bad.hex else paid(ref))))
-    assert {other.see(payout)["status"] for other, payout in zip(others, theirs, strict=True)} == {
-        "settled"
-    }
+    assert {
+        other.see(payout)["status"] for other, payout in zip(others, theirs, strict=True)
+    } == {"settled"}
     assert desk.see(bad)["status"] == "processing"
     assert desk.see(bad)["unknown_reason"] == "the bank's answer can't be stored"
-
-
-def test_an_answer_is_recorded_once_the_database_is_reached_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.01)
-    record, failures = doors.record_answers_for_many, iter([PoolTimeout(), QueryCanceled()])
-
-    async def unsteady(*args: Any, **more: Any) -> Any:
-        for failure in failures:
-            raise failure
-        return await record(*args, **more)
-
-    monkeypatch.setattr(doors, "record_answers_for_many", unsteady)
-    payout_id, bank = desk.payout(), Bank(always(paid))
-    drain(desk, bank)
-    assert desk.see(payout_id)["status"] == "settled"
-    assert bank.enquired == []
-
-
-def test_a_database_that_stays_away_is_waited_for_half_a_lease(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.01)
-    monkeypatch.setattr(dispatch, "LEASE", timedelta(seconds=1))
-
-    async def away(*_: Any, **__: Any) -> Any:
-        raise PoolTimeout
-
-    monkeypatch.setattr(doors, "record_answers_for_many", away)
-    payout_id = desk.payout()
-    drain(desk, Bank(always(paid)))
-    assert desk.see(payout_id)["status"] == "processing"
 
 
 def test_no_lock_and_no_transaction_is_held_while_the_bank_is_called(desk: Desk) -> None:
