@@ -308,9 +308,9 @@ def test_an_answer_that_can_not_be_stored_takes_nothing_from_the_others(desk: De
     bad, others = desk.payout(), [desk.beside() for _ in range(5)]
     theirs = [other.payout() for other in others]
     drain(desk, Bank(always(lambda ref: Paid("U\0", {}) if ref == bad.hex else paid(ref))))
-    assert {
-        other.see(payout)["status"] for other, payout in zip(others, theirs, strict=True)
-    } == {"settled"}
+    assert {other.see(payout)["status"] for other, payout in zip(others, theirs, strict=True)} == {
+        "settled"
+    }
     assert desk.see(bad)["status"] == "processing"
     assert desk.see(bad)["unknown_reason"] == "the bank's answer can't be stored"
 
